@@ -1,0 +1,115 @@
+"""The records of a dataset's manifest and the columns of its tables. No I/O here: see `store`.
+
+    <dataset>/manifest.json             written last, atomically: present means complete
+              shards/00000.tar          <key>.jpg <key>.txt <key>.json
+              shards/sizes.json         {"00000.tar": 9987, ...}, where open_clip looks for it
+              index/00000.parquet       INDEX_SCHEMA, one row per pair, in the order of the shard
+              rejections/*.parquet      REJECTION_SCHEMA, one row per dropped record
+              samples.parquet           SAMPLE_SCHEMA, some of each reason with thumbnails, for the report
+              queries.parquet           QUERY_SCHEMA, the search terms, numbered
+              report.html               derived, not part of the contract
+              work/                     the build's own; may be deleted once the manifest is there
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+
+# One row per pair. Names follow img2dataset where it has one (url, caption, key, width, ...).
+INDEX_SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),  # 32 hex digits, a hash of picture and caption; unique over shards
+        ("offset", pa.int64()),  # of the picture's bytes in the shard's tar
+        ("num_bytes", pa.int64()),  # of the picture in the shard
+        ("caption", pa.string()),
+        ("url", pa.string()),
+        ("page_url", pa.string()),  # may be null
+        ("source", pa.string()),
+        ("found_by", pa.string()),  # the search that found it; null for bulk sources
+        ("licence", pa.string()),  # as its source gave it; may be null
+        ("query_ids", pa.list_(pa.int32())),  # rows of queries.parquet that occur in the caption
+        ("language", pa.string()),  # ISO 639-1 where it has one
+        ("language_score", pa.float32()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("original_width", pa.int32()),
+        ("original_height", pa.int32()),
+        ("original_bytes", pa.int64()),
+        ("sha256", pa.string()),  # of the bytes as fetched
+        ("phash", pa.uint64()),  # 64-bit DCT hash of the decoded pixels
+        ("num_duplicates", pa.int32()),  # dropped copies that this pair stands for
+    ]
+)
+
+REJECTION_SCHEMA = pa.schema(
+    [
+        ("stage", pa.string()),
+        ("reason", pa.string()),
+        ("detail", pa.string()),  # the measurement: "shorter side 63 px < 64 px"
+        ("url", pa.string()),
+        ("caption", pa.string()),
+        ("source", pa.string()),
+        ("kept_key", pa.string()),  # of the pair kept in its stead; null but for duplicate pictures
+    ]
+)
+
+SAMPLE_SCHEMA = REJECTION_SCHEMA.append(pa.field("thumbnail", pa.binary()))  # JPEG <= 128 px, or null
+
+QUERY_SCHEMA = pa.schema(
+    [
+        ("query_id", pa.int32()),
+        ("text", pa.string()),
+        ("origin", pa.string()),  # given / word / bigram / title / synset
+        ("num_matched", pa.int64()),  # pairs whose caption holds the term, before the cap
+        ("num_kept", pa.int64()),  # of those in the dataset
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageCount:
+    """One stage of the funnel. `num_in == num_out + sum(dropped.values())`, which `verify` checks."""
+
+    stage: str
+    num_in: int
+    num_out: int
+    dropped: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileRecord:
+    """A file of the dataset: path relative to its root, size and hash."""
+
+    path: str
+    num_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """A tar of pairs and its index, which has one row per pair in the tar's order."""
+
+    tar: FileRecord
+    index: FileRecord
+    num_pairs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A whole dataset: what it was built from, what was dropped and what is there."""
+
+    schema_version: int = SCHEMA_VERSION
+    name: str
+    created_at: str  # ISO 8601, UTC; the one field that differs between two builds of the same inputs
+    code_version: str
+    config: dict[str, Any]
+    num_pairs: int
+    num_queries: int
+    queries_sha256: str  # of the numbered list's text view
+    funnel: tuple[StageCount, ...]
+    shards: tuple[Shard, ...]
+    files: tuple[FileRecord, ...]  # everything else that belongs to the dataset
+    content_hash: str  # of the shards' hashes in order: equal datasets have equal content

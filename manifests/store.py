@@ -1,0 +1,155 @@
+"""Reading and writing a dataset's files: atomic writes, hashes, the manifest's JSON. No checks here: see `verify`."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from manifests.schema import SCHEMA_VERSION, FileRecord, Manifest, Shard, StageCount
+
+MANIFEST_NAME = "manifest.json"
+
+
+class DatasetError(ValueError):
+    """A dataset that is absent, unfinished or of a version that this code does not know."""
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; on success flush it to disk and rename it, on error remove it.
+
+    A reader sees the old file or the new one, never a part, also after a crash or a power cut.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a small file whole or not at all."""
+    with written_whole(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a parquet file whole or not at all; equal tables give equal bytes."""
+    with written_whole(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", row_group_size=10_000)
+
+
+def sha256_of_file(path: Path) -> str:
+    """Return the file's SHA-256 as 64 hex digits, read in blocks."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def record_file(root: Path, path: Path) -> FileRecord:
+    """Return the size and hash of a file of the dataset at `root`."""
+    return FileRecord(
+        path=path.relative_to(root).as_posix(), num_bytes=path.stat().st_size, sha256=sha256_of_file(path)
+    )
+
+
+def content_hash(shards: tuple[Shard, ...]) -> str:
+    """Return the hash that two datasets share when their shards and indexes are the same bytes in order."""
+    digest = hashlib.sha256()
+    for shard in shards:
+        digest.update(f"{shard.tar.sha256} {shard.index.sha256}\n".encode())
+    return digest.hexdigest()
+
+
+def manifest_to_bytes(manifest: Manifest) -> bytes:
+    """Serialise a manifest; `checksum`, its last field, covers every byte before it.
+
+    There is one way to write a given manifest, so that a single changed byte is found (see `verify`).
+    """
+    body = json.dumps(asdict(manifest), indent=1, ensure_ascii=False)
+    checksum = hashlib.sha256(body.encode()).hexdigest()
+    return f'{body[:-2]},\n "checksum": "{checksum}"\n}}\n'.encode()
+
+
+def manifest_from_bytes(data: bytes) -> Manifest:
+    """Parse a manifest. Raises DatasetError if it is not one, or of a newer schema version."""
+    try:
+        fields: dict[str, Any] = json.loads(data)
+        version = fields["schema_version"]
+        fields.pop("checksum")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DatasetError(f"not a dataset manifest: {error!r}") from error
+    if version != SCHEMA_VERSION:
+        raise DatasetError(
+            f"manifest has schema_version {version!r}, this code reads {SCHEMA_VERSION}: update openwit"
+        )
+    try:
+        fields["funnel"] = tuple(StageCount(**stage) for stage in fields["funnel"])
+        fields["files"] = tuple(FileRecord(**file) for file in fields["files"])
+        fields["shards"] = tuple(
+            Shard(
+                tar=FileRecord(**shard["tar"]), index=FileRecord(**shard["index"]), num_pairs=shard["num_pairs"]
+            )
+            for shard in fields["shards"]
+        )
+        return Manifest(**fields)
+    except (KeyError, TypeError) as error:
+        raise DatasetError(f"manifest lacks a field or has one too many: {error}") from error
+
+
+def read_manifest(root: Path) -> Manifest:
+    """Return the manifest of the dataset at `root`. Raises DatasetError where there is none."""
+    try:
+        return manifest_from_bytes((root / MANIFEST_NAME).read_bytes())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DatasetError(
+            f"{root} holds no {MANIFEST_NAME}: it is not a dataset, or its build has not ended. "
+            f"Next: python -m pipeline build --dataset {root}"
+        ) from error
+
+
+def write_manifest(root: Path, manifest: Manifest) -> None:
+    """Publish a dataset: the last file written, so that present means complete."""
+    write_bytes(root / MANIFEST_NAME, manifest_to_bytes(manifest))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A finished dataset on disk."""
+
+    root: Path
+    manifest: Manifest
+
+    def read_index(self, shard: Shard, columns: list[str] | None = None) -> pa.Table:
+        """Return the rows of one shard (INDEX_SCHEMA), in the order of its tar."""
+        return pq.read_table(self.root / shard.index.path, columns=columns)
+
+    def tar_path(self, shard: Shard) -> Path:
+        """Return where the shard's tar lies."""
+        return self.root / shard.tar.path
+
+    def read_picture(self, shard: Shard, row: dict[str, Any]) -> bytes:
+        """Return the encoded picture of an index row, read straight from its offset in the tar."""
+        with self.tar_path(shard).open("rb") as tar:
+            tar.seek(row["offset"])
+            return tar.read(row["num_bytes"])
+
+
+def open_dataset(root: Path | str) -> Dataset:
+    """Open a finished dataset. Raises DatasetError where there is none."""
+    return Dataset(Path(root), read_manifest(Path(root)))
+
+
+def with_created_at(manifest: Manifest, created_at: str) -> Manifest:
+    """Return the manifest as if made at another time: what two builds of the same inputs share."""
+    return replace(manifest, created_at=created_at)
