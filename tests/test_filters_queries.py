@@ -1,0 +1,110 @@
+"""Search terms in captions: the fast index against the slow obvious way, and lists read from files."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from filters.queries import Mode, QueryIndex, queries_sha256, read_queries, words_of
+
+
+def slow_matches(queries: list[str], caption: str, mode: Mode) -> list[int]:
+    """Slide every term over the caption's words."""
+    words = words_of(caption, mode).split()
+    found = []
+    for query_id, query in enumerate(queries):
+        term = words_of(query, mode).split()
+        windows = [words[start : start + len(term)] for start in range(len(words) - len(term) + 1)]
+        if term and term in windows:
+            found.append(query_id)
+    return found
+
+
+WORD = st.sampled_from(
+    ["a", "A", "b", "ab", "a's", "é", "e\u0301", "red", "紅", "紅傘", "-", "_", "'", "", "ß", "हैश"]
+)
+TEXT = st.one_of(st.lists(WORD, max_size=8).map(" ".join), st.lists(WORD, max_size=6).map("".join), st.text())
+MODE: st.SearchStrategy[Mode] = st.sampled_from(["casefold", "exact"])
+
+
+@given(st.lists(TEXT, max_size=12), TEXT, MODE)
+def test_the_index_finds_what_the_slow_way_finds(queries: list[str], caption: str, mode: Mode) -> None:
+    assert QueryIndex(queries, mode).matches(caption) == slow_matches(queries, caption, mode)
+
+
+@given(TEXT, TEXT, TEXT, MODE)
+def test_a_term_is_found_between_any_other_words(before: str, query: str, after: str, mode: Mode) -> None:
+    found = QueryIndex([query], mode).matches(f"{before} , {query} , {after}")
+    assert found == ([0] if words_of(query, mode) else [])
+
+
+@given(TEXT)
+def test_one_space_stands_between_words_and_none_around(text: str) -> None:
+    assert words_of(text) == " ".join(words_of(text).split())
+
+
+FOUND = [
+    ("red umbrella", "A Red Umbrella, open", True),
+    ("red umbrella", "a red-umbrella", True),
+    ("red umbrella", "red_umbrella_2.jpg", True),
+    ("red umbrella", "red, umbrella", True),  # commas part words; they do not part phrases
+    ("red umbrella", "a red and white umbrella", False),
+    ("red umbrella", "red umbrellas", False),
+    ("red umbrella", "tired umbrella", False),
+    ("queen", "the Queen's guard", True),
+    ("queen's", "the queen’s guard", True),
+    ("don", "I don't know", False),
+    ("o'neill", "Shaquille O’Neill", True),
+    ("t-shirt", "blue T shirt", True),
+    ("straße", "HAUPT STRASSE", True),
+    ("café", "a cafe\u0301 in Paris", True),
+    ("cafe", "a café in Paris", False),
+    ("傘", "赤い傘の写真", True),
+    ("赤い傘", "赤い傘の写真", True),
+    ("赤傘", "赤い傘の写真", False),
+    ("ร่ม", "ภาพร่มสีแดง", True),
+    ("हैश", "हैश चिह्न", True),
+    ("है", "हैश चिह्न", False),
+]
+
+
+@pytest.mark.parametrize(("query", "caption", "found"), FOUND)
+def test_a_term_is_found_as_whole_words(query: str, caption: str, found: bool) -> None:
+    assert QueryIndex([query]).matches(caption) == ([0] if found else [])
+
+
+def test_terms_that_overlap_are_all_found() -> None:
+    queries = ["new york", "york city", "new york city", "york", "city hall", "new"]
+    assert QueryIndex(queries).matches("New York City Hall") == [0, 1, 2, 3, 4, 5]
+
+
+def test_terms_of_the_same_words_are_all_found_once() -> None:
+    assert QueryIndex(["red", "Red", "red!"]).matches("red red red") == [0, 1, 2]
+
+
+def test_exact_mode_minds_the_case() -> None:
+    assert QueryIndex(["Apple", "apple"], mode="exact").matches("An Apple a day") == [0]
+
+
+def test_an_index_without_terms_finds_nothing() -> None:
+    assert QueryIndex([]).matches("a red umbrella") == []
+
+
+def test_a_list_is_read_in_order_without_comments_and_repetitions(tmp_path: Path) -> None:
+    path = tmp_path / "queries.txt"
+    path.write_text("\ufeff# terms\nRed umbrella\n\n  red-umbrella \n!!!\nзонт\r\nblue\n", encoding="utf-8")
+    assert read_queries(path) == ["Red umbrella", "зонт", "blue"]
+
+
+def test_an_empty_list_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "queries.txt"
+    path.write_text("# nothing yet\n")
+    with pytest.raises(ValueError, match="holds no search term: write one per line"):
+        read_queries(path)
+
+
+def test_the_hash_of_a_list_depends_on_its_order() -> None:
+    assert queries_sha256(["a", "b"]) != queries_sha256(["b", "a"])
+    assert queries_sha256(["a", "b"]) == hashlib.sha256(b"a\nb\n").hexdigest()
