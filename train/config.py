@@ -1,0 +1,119 @@
+"""What a training run is: one frozen dataclass, checked on construction. Nothing here reads a file or imports torch.
+
+`ModelConfig` is the one open part: every architecture brings its own (see `train.models`), and the command line and
+`config.json` follow from whichever a recipe holds.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from train.models.clip import Clip
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig(ABC):
+    """What the rest of the trainer asks of an architecture: two sizes, and a model."""
+
+    image_side_px: int
+    context_length: int  # tokens, start and end of text included
+
+    @abstractmethod
+    def build(self, vocab_size: int) -> Clip:
+        """Return a freshly initialised model; its randomness comes from torch's default generator."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """How pairs become batches."""
+
+    batch_size: int
+    min_crop_share: float = 1.0  # smallest training crop, as a share of the shorter side; 1 is the paper's crop
+    flip: bool = False  # mirror half of the training pictures; wrong where captions say left and right
+    num_decode_threads: int = 2
+
+    def __post_init__(self) -> None:
+        _require(self.batch_size >= 2, "data.batch_size", self.batch_size, "a contrast needs at least 2")
+        _require(0 < self.min_crop_share <= 1, "data.min_crop_share", self.min_crop_share, "a share in (0, 1]")
+        _require(self.num_decode_threads >= 1, "data.num_decode_threads", self.num_decode_threads, "at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+    """AdamW with linear warm-up and cosine decay to 0 (CLIP, sec. 2.5 and table 18)."""
+
+    peak_lr: float
+    num_warmup_steps: int
+    weight_decay: float = 0.2  # on matrices only: gains, biases and logit_scale are excluded
+    beta1: float = 0.9
+    beta2: float = 0.98
+    eps: float = 1e-6
+    max_logit_scale: float = 100.0  # of exp(logit_scale), clipped after every step
+
+    def __post_init__(self) -> None:
+        _require(self.peak_lr > 0, "optim.peak_lr", self.peak_lr, "above 0")
+        _require(self.num_warmup_steps >= 0, "optim.num_warmup_steps", self.num_warmup_steps, "0 or more")
+        _require(self.max_logit_scale >= 1, "optim.max_logit_scale", self.max_logit_scale, "1 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerConfig:
+    """`dataset`: a byte-level BPE trained on the dataset's own captions. `clip`: CLIP's vocabulary."""
+
+    kind: Literal["dataset", "clip"] = "dataset"
+    vocab_size: int = 4096  # an upper bound for `dataset`; `clip` has 49,408
+    clip_vocab: Path | None = None  # bpe_simple_vocab_16e6.txt.gz; None takes it from an installed open_clip_torch
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """A whole training run but for its dataset and its directory."""
+
+    recipe: str
+    model: ModelConfig
+    data: DataConfig
+    optim: OptimConfig
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    num_epochs: int = 32
+    seed: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 on a GPU that has it
+    log_every_steps: int = 10
+    checkpoint_every_steps: int = 1000
+    num_checkpoints_kept: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("num_epochs", "log_every_steps", "checkpoint_every_steps", "num_checkpoints_kept"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+
+
+def to_json(config: Any) -> Any:
+    """Return a config as plain JSON values, nested dataclasses as objects."""
+    if is_dataclass(config) and not isinstance(config, type):
+        return {part.name: to_json(getattr(config, part.name)) for part in fields(config)}
+    return str(config) if isinstance(config, Path) else config
+
+
+def differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") -> list[str]:
+    """Return one line per field that differs between two configs in JSON form.
+
+    >>> differences({"optim": {"peak_lr": 1}}, {"optim": {"peak_lr": 2}})
+    ['optim.peak_lr: 1, now 2']
+    """
+    lines: list[str] = []
+    for name in sorted(ours.keys() | theirs.keys()):
+        old, new = ours.get(name), theirs.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            lines += differences(old, new, f"{prefix}{name}.")
+        elif old != new:
+            lines.append(f"{prefix}{name}: {old}, now {new}")
+    return lines
+
+
+def _require(holds: bool, name: str, value: object, rule: str) -> None:
+    if not holds:
+        raise ValueError(f"{name} is {value}, must be {rule}. Next: pass another --{name.replace('_', '-')}")

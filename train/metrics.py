@@ -1,0 +1,103 @@
+"""What a run says about itself: JSONL files, TensorBoard, and a progress line.
+
+    metrics.jsonl        what the run learnt; a killed and resumed run leaves the bytes of an undisturbed one
+    timing.jsonl         how long it took, which no two runs share
+    bad_pictures.jsonl   the pictures that steps had to leave out
+"""
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from manifests.store import write_bytes
+
+_NAMES = ("metrics", "timing", "bad_pictures")
+
+
+class RunLog:
+    """Writes the logs of a run from `first_step` on; lines of later steps, left by a killed run, are dropped."""
+
+    def __init__(self, run_dir: Path, *, first_step: int, num_steps: int, batch_size: int) -> None:
+        self._paths = {name: run_dir / f"{name}.jsonl" for name in _NAMES}
+        for path in self._paths.values():
+            drop_lines_after(path, first_step)
+        self._board = SummaryWriter(str(run_dir / "tensorboard"), purge_step=first_step + 1)
+        # Where nobody watches, a line every ten seconds is enough for a log file.
+        interval_s = 0.2 if sys.stderr.isatty() else 10.0
+        self._bar = tqdm(total=num_steps, initial=first_step, unit="step", mininterval=interval_s)
+        self._batch_size = batch_size
+        self._last_step, self._last_s = first_step, time.perf_counter()
+        self._before = _last_line(self._paths["timing"])
+        self._started_s = time.perf_counter()
+        self._started_cpu_s = _cpu_s()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._board.close()
+        self._bar.close()
+
+    def step(self, metrics: dict[str, Any]) -> None:
+        """Log the metrics of a step, which hold `step` and `loss`, and the timing since the last one logged."""
+        timing = self._timing(metrics["step"])
+        self._append("metrics", metrics)
+        self._append("timing", timing)
+        for name, value in (metrics | timing).items():
+            if isinstance(value, float):
+                self._board.add_scalar(name, value, metrics["step"])
+        samples = f"{timing['samples_per_s']:.0f}/s"
+        self._bar.set_postfix(loss=f"{metrics['loss']:.3f}", samples=samples, refresh=False)
+        self._bar.update(metrics["step"] - self._bar.n)
+
+    def bad_pictures(self, step: int, names: tuple[str, ...]) -> None:
+        """Log the pictures that a step had to leave out."""
+        for name in names:
+            self._append("bad_pictures", {"step": step, "picture": name})
+            self._bar.write(f"step {step}: left out picture {name}", file=sys.stderr)
+
+    def _timing(self, step: int) -> dict[str, Any]:
+        now_s = time.perf_counter()
+        samples_per_s = (step - self._last_step) * self._batch_size / (now_s - self._last_s)
+        self._last_step, self._last_s = step, now_s
+        # The seconds of a resumed run go on from those that its predecessor logged.
+        return {
+            "step": step,
+            "samples_per_s": samples_per_s,
+            "cpu_s": self._before.get("cpu_s", 0.0) + _cpu_s() - self._started_cpu_s,
+            "wall_s": self._before.get("wall_s", 0.0) + now_s - self._started_s,
+        }
+
+    def _append(self, name: str, fields: dict[str, Any]) -> None:
+        with self._paths[name].open("a", encoding="utf-8") as file:
+            file.write(json.dumps(fields) + "\n")
+
+
+def drop_lines_after(path: Path, step: int) -> None:
+    """Cut a JSONL file to its whole lines of steps up to `step`; a file that is not there stays so."""
+    if not path.is_file():
+        return
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+    if kept != lines:
+        write_bytes(path, "".join(kept).encode())
+
+
+def _last_line(path: Path) -> dict[str, float]:
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    last: dict[str, float] = json.loads(lines[-1]) if lines else {}
+    return last
+
+
+def _cpu_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime

@@ -1,0 +1,81 @@
+"""The residual attention block that both towers share, under OpenAI's parameter names (CLIP/clip/model.py)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class LayerNorm(nn.LayerNorm):
+    """Layer norm computed in float32 whatever the input's type, as OpenAI's."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x.float(), self.normalized_shape, self.weight, self.bias, self.eps).to(x.dtype)
+
+
+def quick_gelu(x: Tensor) -> Tensor:
+    """Return x * sigmoid(1.702 x), written by SiLU: one kernel forward and one back in place of three and five."""
+    return F.silu(1.702 * x) * (1 / 1.702)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with the parameter names and the initial values of nn.MultiheadAttention."""
+
+    def __init__(self, width: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
+        self.out_proj = nn.Linear(width, width)
+        nn.init.xavier_uniform_(self.in_proj_weight)
+        nn.init.zeros_(self.out_proj.bias)
+
+    def forward(self, x: Tensor, is_causal: bool) -> Tensor:
+        batch, length, width = x.shape
+        qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)  # (B, L, 3W)
+        q, k, v = qkv.view(batch, length, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)  # 3 of (B, H, L, W/H)
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=is_causal)
+        out: Tensor = self.out_proj(mixed.transpose(1, 2).reshape(batch, length, width))
+        return out
+
+
+class Mlp(nn.Module):
+    """Width to 4 x width and back with QuickGELU between."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.c_fc = nn.Linear(width, 4 * width)
+        self.c_proj = nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.c_proj(quick_gelu(self.c_fc(x)))
+        return out
+
+
+class ResidualAttentionBlock(nn.Module):
+    """x + attention(norm(x)), then x + mlp(norm(x)); shapes (B, L, W) throughout."""
+
+    def __init__(self, width: int, num_heads: int) -> None:
+        super().__init__()
+        self.attn = Attention(width, num_heads)
+        self.ln_1 = LayerNorm(width)
+        self.mlp = Mlp(width)
+        self.ln_2 = LayerNorm(width)
+
+    def forward(self, x: Tensor, is_causal: bool) -> Tensor:
+        x = x + self.attn(self.ln_1(x), is_causal)
+        out: Tensor = x + self.mlp(self.ln_2(x))
+        return out
+
+
+class Transformer(nn.Module):
+    """A stack of residual attention blocks."""
+
+    def __init__(self, width: int, num_layers: int, num_heads: int, is_causal: bool) -> None:
+        super().__init__()
+        self.is_causal = is_causal
+        self.resblocks = nn.ModuleList(ResidualAttentionBlock(width, num_heads) for _ in range(num_layers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.resblocks:
+            x = block(x, self.is_causal)
+        return x

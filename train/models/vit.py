@@ -1,0 +1,31 @@
+"""The image tower: a vision transformer with a norm before its blocks (CLIP, sec. 2.4)."""
+
+import torch
+from torch import Tensor, nn
+
+from train.models.transformer import LayerNorm, Transformer
+
+
+class VisionTransformer(nn.Module):
+    """Pictures (B, 3, S, S), normalised, to features (B, embed_dim); S is the side that `positional_embedding` fits."""
+
+    def __init__(
+        self, *, image_side_px: int, patch_side_px: int, width: int, num_layers: int, num_heads: int, embed_dim: int
+    ) -> None:
+        super().__init__()
+        num_patches = (image_side_px // patch_side_px) ** 2
+        scale = width**-0.5
+        self.conv1 = nn.Conv2d(3, width, kernel_size=patch_side_px, stride=patch_side_px, bias=False)
+        self.class_embedding = nn.Parameter(scale * torch.randn(width))
+        self.positional_embedding = nn.Parameter(scale * torch.randn(num_patches + 1, width))
+        self.ln_pre = LayerNorm(width)
+        self.transformer = Transformer(width, num_layers, num_heads, is_causal=False)
+        self.ln_post = LayerNorm(width)
+        self.proj = nn.Parameter(scale * torch.randn(width, embed_dim))
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.conv1(image).flatten(2).transpose(1, 2)  # (B, W, S/P, S/P) -> (B, patches, W)
+        class_token = self.class_embedding.to(x.dtype).expand(len(x), 1, -1)
+        x = torch.cat([class_token, x], dim=1) + self.positional_embedding  # (B, 1 + patches, W)
+        x = self.transformer(self.ln_pre(x))
+        return self.ln_post(x[:, 0]) @ self.proj  # (B, embed_dim)

@@ -1,0 +1,124 @@
+"""What changes while a run goes on, how it begins, and how it is taken up again."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from manifests.store import Dataset, write_bytes
+from train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from train.config import TrainConfig, differences, to_json
+from train.models import model_to_json
+from train.models.clip import Clip
+from train.optim import build_optimizer
+from train.tokenizer import Tokenizer, build_tokenizer, load_tokenizer
+
+# These may change from one start of a run to the next, because the curve does not depend on them.
+_FREE = ("data.num_decode_threads", "checkpoint_every_steps", "num_checkpoints_kept")
+
+
+@dataclass(kw_only=True)
+class TrainState:
+    """A run after `step` steps."""
+
+    step: int
+    model: Clip
+    optimizer: torch.optim.AdamW
+    tokenizer: Tokenizer
+    device: torch.device
+    dtype: torch.dtype
+    description: dict[str, Any]
+
+    def autocast(self) -> torch.autocast:
+        """Return the context in which the towers run."""
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+
+    def save(self, run_dir: Path, num_kept: int) -> None:
+        """Write a checkpoint from which `begin_or_resume` goes on to the bit."""
+        checkpoint = Checkpoint(
+            step=self.step,
+            config=self.description,
+            tokenizer_kind=self.tokenizer.kind,
+            tokenizer_state=self.tokenizer.state(),
+            model=self.model.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+            rng_state=torch.get_rng_state(),
+        )
+        save_checkpoint(run_dir, checkpoint, num_kept)
+
+
+def begin_or_resume(config: TrainConfig, dataset: Dataset, run_dir: Path) -> TrainState:
+    """Return the state to go on from: the newest checkpoint's, or a new model's, which is saved as step 0.
+
+    Raises ValueError for a run that was begun with another config or dataset.
+    """
+    description = describe_run(config, dataset)
+    checkpoint = load_checkpoint(run_dir)
+    if checkpoint:
+        _refuse_other_run(checkpoint.config, description, run_dir)
+        tokenizer = load_tokenizer(checkpoint.tokenizer_kind, checkpoint.tokenizer_state)
+    else:
+        write_bytes(run_dir / "config.json", (json.dumps(description, indent=1) + "\n").encode())
+        tokenizer = build_tokenizer(config.tokenizer, _captions(dataset))
+    torch.manual_seed(config.seed)
+    device = pick_device(config)
+    model = config.model.build(tokenizer.vocab_size).to(device)
+    state = TrainState(
+        step=0,
+        model=model,
+        optimizer=build_optimizer(model, config.optim),
+        tokenizer=tokenizer,
+        device=device,
+        dtype=pick_dtype(config, device),
+        description=description,
+    )
+    if checkpoint:
+        _restore(state, checkpoint)
+    else:
+        state.save(run_dir, config.num_checkpoints_kept)
+    return state
+
+
+def describe_run(config: TrainConfig, dataset: Dataset) -> dict[str, Any]:
+    """Return run/config.json: every field of the config, and which dataset it is, by content and not by place."""
+    manifest = dataset.manifest
+    identity = {"name": manifest.name, "num_pairs": manifest.num_pairs, "content_hash": manifest.content_hash}
+    return {**to_json(config), "model": model_to_json(config.model), "dataset": identity}
+
+
+def pick_device(config: TrainConfig) -> torch.device:
+    """Return the device to train on. Raises ValueError for a GPU that is not there."""
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device is cuda, but torch finds no GPU here. Next: pass --device cpu")
+    name = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def pick_dtype(config: TrainConfig, device: torch.device) -> torch.dtype:
+    """Return the type in which the towers multiply; parameters and the loss are float32 always."""
+    if config.precision != "auto":
+        return torch.bfloat16 if config.precision == "bfloat16" else torch.float32
+    return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+
+
+def _restore(state: TrainState, checkpoint: Checkpoint) -> None:
+    state.step = checkpoint.step
+    state.model.load_state_dict(checkpoint.model)
+    state.optimizer.load_state_dict(checkpoint.optimizer)
+    torch.set_rng_state(checkpoint.rng_state)
+
+
+def _refuse_other_run(begun: dict[str, Any], asked: dict[str, Any], run_dir: Path) -> None:
+    lines = [line for line in differences(begun, asked) if not line.startswith(_FREE)]
+    if lines:
+        raise ValueError(
+            f"{run_dir} was begun differently: {'; '.join(lines)}. Next: pass another --run, or the same settings"
+        )
+
+
+def _captions(dataset: Dataset) -> Iterator[str]:
+    for shard in dataset.manifest.shards:
+        yield from dataset.read_index(shard, ["caption"])["caption"].to_pylist()

@@ -1,0 +1,79 @@
+"""From encoded pictures to uint8 tensors, and from those to what a model takes.
+
+Pixels stay uint8 until they are on the device: a quarter of the bytes to move.
+"""
+
+import hashlib
+import io
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from train.config import DataConfig
+
+MEAN = (0.48145466, 0.4578275, 0.40821073)  # of CLIP's training pictures (CLIP/clip/clip.py)
+STD = (0.26862954, 0.26130258, 0.27577711)
+
+# What Pillow raises on bytes that are no picture, broken or too large to be honest.
+PICTURE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+
+
+def training_pixels(data: bytes, side_px: int, config: DataConfig, randomness: bytes) -> NDArray[np.uint8]:
+    """Return a random square crop, resized to (side_px, side_px, 3).
+
+    The crop's side is between `min_crop_share` of the picture's shorter side and all of it. Everything random is
+    taken from `randomness`, 16 bytes. Raises one of PICTURE_ERRORS.
+    """
+    share, left, top, mirror = np.frombuffer(randomness, dtype="<u4") / 2**32  # four numbers in [0, 1)
+    with Image.open(io.BytesIO(data)) as image:
+        # A JPEG of more than twice the size is decoded at a half, a quarter or an eighth, which is much quicker.
+        image.draft("RGB", (round(side_px / config.min_crop_share),) * 2)
+        image.load()
+    picture = _to_rgb(image)
+    shorter_px = min(picture.size)
+    crop_px = max(1, round(shorter_px * (1 - share * (1 - config.min_crop_share))))
+    x = int(left * (picture.width - crop_px + 1))
+    y = int(top * (picture.height - crop_px + 1))
+    box = (x, y, x + crop_px, y + crop_px)
+    pixels = np.asarray(picture.resize((side_px, side_px), Image.Resampling.BICUBIC, box=box))
+    return pixels[:, ::-1] if config.flip and mirror < 0.5 else pixels
+
+
+def evaluation_pixels(data: bytes, side_px: int) -> NDArray[np.uint8]:
+    """Return the centre square (side_px, side_px, 3), exactly as CLIP/clip/clip.py `_transform` cuts it.
+
+    Raises one of PICTURE_ERRORS.
+    """
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+    longer_px = int(side_px * max(image.size) / min(image.size))
+    size = (longer_px, side_px) if image.width > image.height else (side_px, longer_px)
+    # CLIP resizes and crops in the file's own mode and converts last.
+    resized = image.resize(size, Image.Resampling.BICUBIC)
+    x = round((resized.width - side_px) / 2)
+    y = round((resized.height - side_px) / 2)
+    return np.asarray(_to_rgb(resized.crop((x, y, x + side_px, y + side_px))))
+
+
+def random_bytes(seed: int, epoch: int, key: str) -> bytes:
+    """Return the 16 bytes that decide one picture's crop in one epoch, whoever decodes it and when."""
+    return hashlib.blake2b(f"{seed} {epoch} {key}".encode(), digest_size=16).digest()
+
+
+def stack(pictures: list[NDArray[np.uint8]]) -> Tensor:
+    """Return pictures (S, S, 3) as one uint8 tensor (B, 3, S, S)."""
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
+
+
+def normalise(images: Tensor, device: torch.device) -> Tensor:
+    """Move uint8 pictures (B, 3, S, S) to the device and return them as float32 with CLIP's mean and deviation."""
+    mean = torch.tensor(MEAN, device=device).view(3, 1, 1)
+    std = torch.tensor(STD, device=device).view(3, 1, 1)
+    return (images.to(device, non_blocking=True).float() / 255 - mean) / std
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    return image if image.mode == "RGB" else image.convert("RGB")
