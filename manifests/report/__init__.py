@@ -1,0 +1,51 @@
+"""The report of a dataset: one HTML file with figures and pictures, that needs no network and no script."""
+
+from pathlib import Path
+from typing import Any
+
+from manifests.report import sections
+from manifests.report.data import collect_pairs, collect_queries, group_duplicates, read_samples
+from manifests.report.page import render_page
+from manifests.store import open_dataset, write_bytes
+
+NUM_CLUSTERS_SHOWN = 12
+
+
+def write_report(root: Path) -> Path:
+    """Write `<root>/report.html` for the finished dataset at `root` and return its path.
+
+    Reads the index shard by shard, and the pictures only of the pairs that it shows.
+    Raises DatasetError where there is no finished dataset.
+    """
+    dataset = open_dataset(root)
+    samples = read_samples(dataset)
+    groups = dict(list(group_duplicates(samples).items())[:NUM_CLUSTERS_SHOWN])
+    pairs = collect_pairs(dataset, survivor_keys=groups)
+    shown_ids = {query_id for pair in pairs.kept_sample for query_id in pair.row["query_ids"] or ()}
+    queries = collect_queries(dataset, shown_ids, max_pairs_per_query=_cap(dataset.manifest.config))
+    page = render_page(
+        title=dataset.manifest.name,
+        summary=sections.summary(dataset.manifest),
+        sections=[
+            sections.funnel_section(dataset.manifest),
+            sections.kept_section(dataset, pairs, queries),
+            sections.reasons_section(dataset.manifest, samples),
+            sections.origins_section(pairs),
+            sections.queries_section(dataset.manifest, queries),
+            sections.captions_section(pairs),
+            sections.sizes_section(pairs),
+            sections.duplicates_section(dataset, groups, pairs),
+            sections.rejections_section(samples),
+            sections.config_section(dataset.manifest),
+        ],
+    )
+    path = Path(root) / "report.html"
+    write_bytes(path, page.encode("utf-8"))
+    return path
+
+
+def _cap(config: dict[str, Any]) -> int | None:
+    """Return how many pairs a search term could keep; None for a dataset whose build had no such limit."""
+    cap = config.get("cap")
+    limit = cap.get("max_pairs_per_query") if isinstance(cap, dict) else None
+    return limit if isinstance(limit, int) else None
