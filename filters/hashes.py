@@ -76,15 +76,15 @@ def near_pairs(hashes: NDArray[np.uint64], max_distance: int) -> NDArray[np.int6
     copies = rows != first[kind]
     pairs = [np.stack([first[kind[copies]], rows[copies]], axis=1)]
     for keys in block_keys(distinct, max_distance):
-        pairs.append(first[_near_within(distinct, keys, max_distance)])
+        pairs.append(first[pairs_within(distinct, keys, max_distance)])
     found = np.sort(np.concatenate(pairs), axis=1).astype(np.int64)
     return np.unique(found, axis=0)
 
 
-def _near_within(
+def pairs_within(
     hashes: NDArray[np.uint64], keys: NDArray[np.uint64], max_distance: int
 ) -> NDArray[np.int64]:
-    """Return index pairs (P, 2) of equal key and near hash. Both inputs (N,)."""
+    """Return index pairs (P, 2) of equal key and near hash, unordered. Both inputs (N,); hashes distinct."""
     order = np.argsort(keys, kind="stable")
     keys, hashes = keys[order], hashes[order]
     found = [np.empty((0, 2), dtype=np.int64)]

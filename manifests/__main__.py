@@ -1,0 +1,96 @@
+"""The command line: python -m manifests show | verify | report DIR."""
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from manifests.report import write_report
+from manifests.store import DatasetError, read_manifest
+from manifests.verify import verify
+
+USAGE = """Look at a finished dataset.
+
+    python -m manifests show runs/demo/dataset
+    python -m manifests verify runs/demo/dataset
+    python -m manifests report runs/demo/dataset
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Show:
+    """Print what a dataset holds: python -m manifests show runs/demo/dataset"""
+
+    dataset: tyro.conf.Positional[Path]
+    json: bool = False
+    """Print the manifest itself."""
+
+    def run(self) -> int:
+        """Print the counts of the funnel, or the whole manifest."""
+        manifest = read_manifest(self.dataset)
+        if self.json:
+            print(json.dumps(asdict(manifest), indent=1, ensure_ascii=False))
+            return 0
+        num_bytes = sum(shard.tar.num_bytes for shard in manifest.shards)
+        print(f"{manifest.name}: {manifest.num_pairs:,} pairs in {len(manifest.shards)} shards, {num_bytes:,} bytes")
+        print(f"made {manifest.created_at} by {manifest.code_version}, content {manifest.content_hash[:16]}")
+        for stage in manifest.funnel:
+            reasons = ", ".join(f"{reason} {count:,}" for reason, count in stage.dropped.items())
+            print(f"  {stage.stage:<10} {stage.num_in:>12,} -> {stage.num_out:>12,}  {reasons}")
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verify:
+    """Check every file of a dataset against its manifest: python -m manifests verify runs/demo/dataset"""
+
+    dataset: tyro.conf.Positional[Path]
+
+    def run(self) -> int:
+        """Print every mismatch; exit status 1 where there is one."""
+        manifest = read_manifest(self.dataset) if (self.dataset / "manifest.json").exists() else None
+        mismatches = list(verify(self.dataset))
+        for mismatch in mismatches:
+            print(mismatch)
+        if mismatches:
+            print(f"{len(mismatches)} mismatches in {self.dataset}")
+            return 1
+        assert manifest is not None
+        print(f"{self.dataset} is whole: {manifest.num_pairs:,} pairs in {len(manifest.shards)} shards")
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Write report.html anew: python -m manifests report runs/demo/dataset"""
+
+    dataset: tyro.conf.Positional[Path]
+
+    def run(self) -> int:
+        """Write the report and print where it is."""
+        print(write_report(self.dataset))
+        return 0
+
+
+Command = (
+    Annotated[Show, tyro.conf.subcommand("show")]
+    | Annotated[Verify, tyro.conf.subcommand("verify")]
+    | Annotated[Report, tyro.conf.subcommand("report")]
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Run a command; return 0 done, 1 the dataset is not whole, 2 the request was wrong."""
+    command = tyro.cli(Command, args=arguments, prog="python -m manifests", description=USAGE)  # type: ignore[arg-type]
+    try:
+        return command.run()
+    except DatasetError as error:
+        sys.stderr.write(f"manifests: {error}\n")
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,88 @@
+"""What is built (BuildConfig, recorded in the manifest) and how this run does it (RunOptions, which is not).
+
+The split matters: two builds of the same BuildConfig from the same web give the same bytes, whatever the
+RunOptions. Units stand in names; values are checked on construction.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from filters.checks import ImageChecks, TextChecks
+from filters.urls import UrlRules
+from pipeline.limits import Encode, Fetch, require
+from pipeline.sources import Sources
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cap:
+    """CLIP's balance: at most so many pairs per search term."""
+
+    max_pairs_per_query: int = 20_000
+    """Pairs that a search term may keep (WebImageText: 20,000)."""
+    oversample: float = 1.5
+    """The cap before fetching is this much higher, since some pictures will not be had or are copies."""
+
+    def __post_init__(self) -> None:
+        require(self.max_pairs_per_query >= 1, self.max_pairs_per_query, "cap.max-pairs-per-query must be >= 1")
+        require(self.oversample >= 1, self.oversample, "cap.oversample must be >= 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dedup:
+    """When two pictures are copies of each other."""
+
+    max_distance: int = 4
+    """Bits of the 64-bit perceptual hash in which copies may differ; the best copy is kept."""
+
+    def __post_init__(self) -> None:
+        require(0 <= self.max_distance <= 16, self.max_distance, "dedup.max-distance must be 0 to 16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildConfig:
+    """Everything that decides what is in the dataset."""
+
+    queries: str = ""
+    """File of search terms, one per line."""
+    sources: Annotated[Sources, tyro.conf.arg(name="")] = field(default_factory=Sources)
+    url: UrlRules = field(default_factory=UrlRules)
+    text: TextChecks = field(default_factory=TextChecks)
+    cap: Cap = field(default_factory=Cap)
+    fetch: Fetch = field(default_factory=Fetch)
+    image: ImageChecks = field(default_factory=ImageChecks)
+    encode: Encode = field(default_factory=Encode)
+    dedup: Dedup = field(default_factory=Dedup)
+    pairs_per_shard: int = 10_000
+
+    def __post_init__(self) -> None:
+        require(
+            1 <= self.pairs_per_shard <= 100_000, self.pairs_per_shard, "pairs-per-shard must be 1 to 100,000"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How this run works; none of it changes a byte of the result."""
+
+    dataset: Path
+    """Directory of the dataset; the same command on the same directory goes on where it stopped."""
+    workers: int = 1
+    """Processes. 1 runs everything in this one."""
+    connect_to: tuple[str, ...] = ()
+    """HOST=ADDRESS:PORT, as curl's --connect-to: where names are really served (*.HOST for a whole
+    domain). Only these may lie on addresses that are not public."""
+    sample_web: Path | None = None
+    """Serve the sample web from this folder (drawn when it is missing) while the build runs."""
+    quiet: bool = False
+    """No progress bars."""
+
+    def __post_init__(self) -> None:
+        require(self.workers >= 1, self.workers, "workers must be >= 1")
+        for entry in self.connect_to:
+            host, _, address = entry.partition("=")
+            require(
+                bool(host) and address.rpartition(":")[2].isdigit(), entry, "connect-to must be HOST=ADDRESS:PORT"
+            )

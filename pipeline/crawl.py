@@ -1,0 +1,69 @@
+"""Sources to parts of candidates: one part per unit of a source; units that are there are not read again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import apache_beam as beam
+
+from pipeline.limits import Network
+from pipeline.parts import Part, write_part
+from pipeline.records import CANDIDATE_SCHEMA, Candidate, Query, Rejection, to_table
+from pipeline.sources import Sources
+
+
+
+@dataclass(frozen=True, slots=True)
+class UnitGroup:
+    """Units of one source that are read one after the other."""
+
+    source: str
+    units: tuple[str, ...]
+
+
+class Crawl(beam.PTransform):  # type: ignore[misc]
+    """Every unit of every source that is on -> a part of candidates in `out`."""
+
+    def __init__(self, sources: Sources, queries: Sequence[Query], network: Network, out: Path) -> None:
+        super().__init__()
+        self.sources, self.queries, self.network, self.out = sources, queries, network, out
+        self.groups = _groups(sources, queries)
+
+    @property
+    def num_units(self) -> int:
+        """How many parts there will be."""
+        return sum(len(group.units) for group in self.groups)
+
+    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
+        return (
+            begin
+            | "groups of units" >> beam.Create(self.groups)
+            | "read sources" >> beam.FlatMap(
+                read_units, sources=self.sources, queries=self.queries, network=self.network, out=self.out
+            )
+        )
+
+
+def _groups(sources: Sources, queries: Sequence[Query]) -> list[UnitGroup]:
+    groups = []
+    for name, source in sources.by_name().items():
+        units = source.units(queries)
+        for first in range(min(source.max_parallel, len(units))):
+            groups.append(UnitGroup(name, tuple(units[first :: source.max_parallel])))
+    return groups
+
+
+def read_units(
+    group: UnitGroup, sources: Sources, queries: Sequence[Query], network: Network, out: Path
+) -> list[str]:
+    """Read the units of a group that have no part yet, and write their parts."""
+    source = sources.by_name()[group.source]
+    for unit in group.units:
+        part = Part(out, f"{group.source}-{unit}")
+        if part.path.exists():
+            continue
+        records = list(source.read(unit, queries, network))
+        candidates = [record for record in records if isinstance(record, Candidate)]
+        rejections = [record for record in records if isinstance(record, Rejection)]
+        write_part(out, part.name, to_table(candidates, CANDIDATE_SCHEMA), rejections)
+    return [f"{group.source}-{unit}" for unit in group.units]

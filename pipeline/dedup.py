@@ -1,0 +1,162 @@
+"""Near-duplicates: of pictures whose hashes differ in few bits, only the best is kept.
+
+Better means more original pixels, then more original bytes, then the smaller pair_id: one order over all
+pairs, written as a string, the rank. A pair is dropped when any better pair lies within the distance, so the
+result depends on nothing but the set of pairs.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+
+from filters.hashes import block_keys, pairs_within
+from filters.reasons import Reason
+from manifests.store import write_table
+from pipeline.blocks import GroupBlocks, num_buckets_for, split, unpack
+from pipeline.parts import Part, parts_in, sum_of
+
+# The columns that decide; `rank` sorts pairs from best to worst.
+PRINT_SCHEMA = pa.schema(
+    [("rank", pa.string()), ("unit", pa.string()), ("key", pa.string()), ("sha256", pa.string()), ("phash", pa.uint64())]
+)
+# `worse` is a copy of `better`, `distance` bits away; both are ranks.
+COPY_SCHEMA = pa.schema(
+    [("worse", pa.string()), ("worse_unit", pa.string()), ("better", pa.string()), ("better_unit", pa.string())]
+    + [("better_key", pa.string()), ("distance", pa.int32()), ("exact", pa.bool_())]
+)
+# What a unit needs to know of its pairs: the dropped ones, and how many each kept one stands for.
+VERDICT_SCHEMA = pa.schema(
+    [("unit", pa.string()), ("pair_id", pa.string()), ("reason", pa.string()), ("detail", pa.string())]
+    + [("kept_key", pa.string()), ("num_duplicates", pa.int32())]
+)
+PRINT_COLUMNS = ["pair_id", "unit", "key", "sha256", "phash", "original_width", "original_height", "original_bytes"]
+
+
+class FindCopies(beam.PTransform):  # type: ignore[misc]
+    """Parts of pictures -> parts of COPY_SCHEMA in `out`: every pair of a picture and a better copy of it."""
+
+    def __init__(self, parts: list[Part], max_distance: int, out: Path) -> None:
+        super().__init__()
+        self.parts, self.max_distance, self.out = parts, max_distance, out
+
+    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
+        num_buckets = num_buckets_for(sum_of(self.parts))
+        return (
+            begin
+            | "each part of pictures" >> beam.Create(self.parts)
+            | "hashes" >> beam.FlatMap(_hash_blocks, num_buckets=num_buckets)
+            | "by hash" >> GroupBlocks()
+            | "equal hashes"
+            >> beam.FlatMap(equal_hashes, max_distance=self.max_distance, num_buckets=num_buckets, out=self.out)
+            | "by parts of the hash" >> GroupBlocks()
+            | "near hashes" >> beam.Map(near_hashes, max_distance=self.max_distance, out=self.out)
+        )
+
+
+def prints(pictures: pa.Table) -> pa.Table:
+    """Return the PRINT_SCHEMA rows of pictures (PRINT_COLUMNS)."""
+    rows = pictures.to_pylist()
+    for row in rows:
+        pixels = row["original_width"] * row["original_height"]
+        row["rank"] = f"{2**48 - pixels:013x}{2**48 - row['original_bytes']:013x}{row['pair_id']}"
+    return pa.Table.from_pylist(rows, schema=PRINT_SCHEMA)
+
+
+def _hash_blocks(part: Part, num_buckets: int) -> Iterator[tuple[int, bytes]]:
+    table = prints(part.rows(PRINT_COLUMNS))
+    yield from split(table, (_mix(table["phash"].to_numpy()) % np.uint64(num_buckets)).astype(np.int64))
+
+
+def equal_hashes(
+    group: tuple[int, Iterable[bytes]], max_distance: int, num_buckets: int, out: Path
+) -> Iterator[tuple[int, bytes]]:
+    """Write the copies among equal hashes; pass on the best picture of each hash, once per block key."""
+    bucket, blocks = group
+    best: dict[int, dict[str, object]] = {}
+    seen: set[tuple[int, str]] = set()
+    copies = []
+    for row in unpack(blocks, sort_by="rank").to_pylist():
+        first = best.setdefault(row["phash"], row)
+        if first is not row:
+            copies.append(_copy(row, first, 0, (row["phash"], row["sha256"]) in seen))
+        seen.add((row["phash"], row["sha256"]))
+    write_table(out / f"equal-{bucket:05d}.parquet", pa.Table.from_pylist(copies, schema=COPY_SCHEMA))
+    table = pa.Table.from_pylist(list(best.values()), schema=PRINT_SCHEMA)
+    if max_distance == 0:
+        return
+    for keys in block_keys(table["phash"].to_numpy(), max_distance):
+        keyed = table.append_column("block_key", pa.array(keys))
+        yield from split(keyed, (_mix(keys) % np.uint64(num_buckets)).astype(np.int64))
+
+
+def near_hashes(group: tuple[int, Iterable[bytes]], max_distance: int, out: Path) -> str:
+    """Write the copies among the pictures whose hashes share a block key."""
+    bucket, blocks = group
+    table = unpack(blocks, sort_by="rank")
+    found = pairs_within(table["phash"].to_numpy(), table["block_key"].to_numpy(), max_distance)
+    found = np.unique(np.sort(found, axis=1), axis=0)  # rows are sorted: the smaller index is the better picture
+    copies = []
+    if len(found):
+        better, worse = (table.take(pa.array(found[:, side])).to_pylist() for side in (0, 1))
+        for good, bad in zip(better, worse, strict=True):
+            copies.append(_copy(bad, good, (good["phash"] ^ bad["phash"]).bit_count(), False))
+    name = f"near-{bucket:05d}"
+    write_table(out / f"{name}.parquet", pa.Table.from_pylist(copies, schema=COPY_SCHEMA))
+    return name
+
+
+def _copy(worse: dict[str, object], better: dict[str, object], distance: int, exact: bool) -> dict[str, object]:
+    return {
+        "worse": worse["rank"],
+        "worse_unit": worse["unit"],
+        "better": better["rank"],
+        "better_unit": better["unit"],
+        "better_key": better["key"],
+        "distance": distance,
+        "exact": exact,
+    }
+
+
+def _mix(hashes: np.ndarray) -> np.ndarray:
+    """Spread uint64 values whose low bits may be alike (the finaliser of MurmurHash3)."""
+    mixed = hashes.astype(np.uint64)
+    with np.errstate(over="ignore"):
+        for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
+            mixed = (mixed ^ (mixed >> np.uint64(33))) * np.uint64(factor)
+    return mixed ^ (mixed >> np.uint64(33))
+
+
+def judge_copies(copies: Path, verdicts: Path) -> None:
+    """Follow each copy to the picture that is kept in its stead, and write one verdict table per unit.
+
+    Every dropped picture points at its best better copy; those pointers end at a picture without one.
+    """
+    rows = pa.concat_tables([COPY_SCHEMA.empty_table(), *(part.rows() for part in parts_in(copies))]).to_pylist()
+    # An exact copy is named as such, whatever else it is near to.
+    rows.sort(key=lambda row: (row["worse"], not row["exact"], row["better"]))
+    chosen: dict[str, dict[str, object]] = {}
+    for row in rows:
+        chosen.setdefault(row["worse"], row)
+    by_unit: dict[str, list[dict[str, object]]] = {}
+    stands_for: dict[tuple[str, str], int] = {}
+    for row in chosen.values():
+        root = row
+        while str(root["better"]) in chosen:
+            root = chosen[str(root["better"])]
+        reason = Reason.EXACT_DUPLICATE if row["exact"] else Reason.NEAR_DUPLICATE
+        detail = "the same bytes" if row["exact"] else f"{row['distance']} of 64 bits differ"
+        by_unit.setdefault(str(row["worse_unit"]), []).append(
+            {
+                **{"unit": row["worse_unit"], "pair_id": str(row["worse"])[-32:], "reason": str(reason)},
+                **{"detail": detail, "kept_key": root["better_key"], "num_duplicates": 0},
+            }
+        )
+        survivor = (str(root["better_unit"]), str(root["better"])[-32:])
+        stands_for[survivor] = stands_for.get(survivor, 0) + 1
+    for (unit, pair), count in stands_for.items():
+        by_unit.setdefault(unit, []).append({"unit": unit, "pair_id": pair, "num_duplicates": count})
+    for unit, verdict in by_unit.items():
+        write_table(verdicts / f"{unit}.parquet", pa.Table.from_pylist(verdict, schema=VERDICT_SCHEMA))

@@ -1,0 +1,133 @@
+"""Work units: the pairs of one unit to a tar of staged pictures and two tables, whole or not at all.
+
+Many units are open at once in one event loop, so that a host which asks for patience holds up its own
+pairs only. Decoding runs on threads: Pillow leaves the interpreter lock while it works.
+"""
+
+import asyncio
+import functools
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow.parquet as pq
+
+from filters.hashes import content_key
+from filters.reasons import Drop
+from manifests.store import written_whole
+from pipeline.config import BuildConfig
+from pipeline.fetch.client import Client, open_client
+from pipeline.fetch.pixels import EncodedPicture, encode_picture, thumbnail
+from pipeline.limits import Network
+from pipeline.parts import write_part
+from pipeline.records import IMAGE_SCHEMA, Rejection, reject, to_table
+from pipeline.tar import append_member, end_tar
+
+MAX_OPEN_UNITS = 16
+PAIRS_WITH_THUMBNAILS = 100  # of a unit, the first: enough for the report, and the same in every run
+FETCH, IMAGE = "fetch", "image"
+
+Row = dict[str, Any]
+Progress = Callable[[int], None]
+
+
+def fetch_units(
+    units: Sequence[str],
+    selected: Path,
+    fetched: Path,
+    config: BuildConfig,
+    network: Network,
+    progress: Progress,
+) -> None:
+    """Fetch the units that are not there yet.
+
+    `selected` holds <unit>.parquet of pairs; `fetched` receives <unit>.tar, <unit>.parquet and
+    <unit>.rejections.parquet. `progress` is told of pairs done.
+    """
+    missing = [unit for unit in units if not (fetched / f"{unit}.parquet").exists()]
+    if missing:
+        asyncio.run(_fetch_all(missing, selected, fetched, config, network, progress))
+
+
+async def _fetch_all(
+    units: Sequence[str], selected: Path, fetched: Path, config: BuildConfig, network: Network, progress: Progress
+) -> None:
+    open_units = asyncio.Semaphore(MAX_OPEN_UNITS)
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        async with open_client(network, config.fetch) as client:
+
+            async def fetch_one(unit: str) -> None:
+                async with open_units:
+                    rows = pq.read_table(selected / f"{unit}.parquet").to_pylist()
+                    await _Unit(unit, rows, fetched, config, client, threads, progress).fetch()
+
+            async with asyncio.TaskGroup() as tasks:
+                for unit in units:
+                    tasks.create_task(fetch_one(unit))
+
+
+class _Unit:
+    """One unit while it is open: its staging tar and the rows so far."""
+
+    def __init__(
+        self,
+        name: str,
+        pairs: list[Row],
+        fetched: Path,
+        config: BuildConfig,
+        client: Client,
+        threads: ThreadPoolExecutor,
+        progress: Progress,
+    ) -> None:
+        self.name, self.pairs, self.fetched, self.config = name, pairs, fetched, config
+        self.client, self.threads, self.progress = client, threads, progress
+        self.rows: list[Row] = []
+        self.rejections: list[Rejection] = []
+
+    async def fetch(self) -> None:
+        with ExitStack() as stack:
+            path = stack.enter_context(written_whole(self.fetched / f"{self.name}.tar"))
+            tar = stack.enter_context(path.open("wb"))
+            async with asyncio.TaskGroup() as tasks:
+                for number, pair in enumerate(self.pairs):
+                    tasks.create_task(self.fetch_pair(number, pair, tar))
+            end_tar(tar)
+        # The table is written last: where it is, the tar and the rejections are whole.
+        self.rows.sort(key=lambda row: row["pair_id"])
+        write_part(self.fetched, self.name, to_table(self.rows, IMAGE_SCHEMA), self.rejections)
+
+    async def fetch_pair(self, number: int, pair: Row, tar: IO[bytes]) -> None:
+        data = await self.read(pair["url"])
+        if isinstance(data, Drop):
+            self.rejections.append(reject(FETCH, data, pair))
+        else:
+            encode = functools.partial(encode_picture, data, self.config.image, self.config.encode)
+            picture = await asyncio.get_running_loop().run_in_executor(self.threads, encode)
+            if isinstance(picture, Drop):
+                small = thumbnail(data) if number < PAIRS_WITH_THUMBNAILS else None
+                self.rejections.append(reject(IMAGE, picture, pair, thumbnail=small))
+            else:
+                self.stage(pair, picture, tar)
+        self.progress(1)
+
+    async def read(self, url: str) -> bytes | Drop:
+        """Return the bytes at a URL: over HTTP, or from the folders that were given as a source."""
+        folder = self.config.sources.folder
+        return folder.read_bytes(url) if folder.owns(url) else await self.client.download(url)
+
+    def stage(self, pair: Row, picture: EncodedPicture, tar: IO[bytes]) -> None:
+        offset = append_member(tar, f"{pair['pair_id']}.jpg", picture.data)
+        measured = {name: getattr(picture, name) for name in picture.__slots__ if name != "data"}
+        self.rows.append(
+            {
+                **pair,
+                **measured,
+                "key": content_key(picture.sha256, pair["caption"]),
+                "unit": self.name,
+                "offset": offset,
+                "num_bytes": len(picture.data),
+            }
+        )

@@ -1,0 +1,47 @@
+"""The fetch as a Beam transform: lanes of units, dealt to workers, each worker one event loop."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import apache_beam as beam
+
+from pipeline.config import BuildConfig
+from pipeline.fetch.engine import fetch_units
+from pipeline.limits import Network
+from pipeline.progress import Tally
+from pipeline.select import lanes_of_worker
+
+
+class FetchUnits(beam.PTransform):  # type: ignore[misc]
+    """Units of selected pairs -> parts of pictures in `out`. Every lane is fetched by one worker."""
+
+    def __init__(
+        self,
+        units: list[str],
+        selected: Path,
+        out: Path,
+        config: BuildConfig,
+        network: Network,
+        tallies: Path,
+        workers: int,
+    ) -> None:
+        super().__init__()
+        self.groups = lanes_of_worker(units, workers)
+        self.fetch = FetchLanes(selected, out, config, network, tallies)
+
+    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
+        return begin | "lanes of each worker" >> beam.Create(self.groups) | "fetch" >> beam.ParDo(self.fetch)
+
+
+class FetchLanes(beam.DoFn):  # type: ignore[misc]
+    """The units of some lanes -> the names of their parts."""
+
+    def __init__(
+        self, selected: Path, out: Path, config: BuildConfig, network: Network, tallies: Path
+    ) -> None:
+        self.selected, self.out, self.config, self.network, self.tallies = selected, out, config, network, tallies
+
+    def process(self, units: list[str]) -> Iterator[str]:
+        tally = Tally(self.tallies)
+        fetch_units(units, self.selected, self.out, self.config, self.network, tally.add)
+        yield from units

@@ -1,0 +1,161 @@
+"""The end of a build: rejections, samples, search terms and counts into the dataset, the manifest last."""
+
+import datetime
+import importlib.metadata
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from filters.queries import queries_sha256
+from filters.sampling import priority
+from manifests.schema import QUERY_SCHEMA, REJECTION_SCHEMA, SAMPLE_SCHEMA, FileRecord, Manifest, Shard, StageCount
+from manifests.store import content_hash, record_file, write_bytes, write_manifest, write_table
+from pipeline.fetch.pixels import thumbnail
+from pipeline.parts import Part, count_rejections, parts_in
+from pipeline.records import Query
+from pipeline.shards import read_staged
+
+SAMPLES_PER_REASON = 24
+ROWS_PER_FILE = 1_000_000
+# The stages in the order of the funnel.
+STAGES = ("crawl", "match", "text", "distinct", "cap", "fetch", "image", "dedup", "final_cap")
+
+Row = dict[str, Any]
+
+
+def funnel(rejections: Sequence[Path], num_candidates: int) -> tuple[StageCount, ...]:
+    """Count the funnel from the rejected rows themselves; what comes out of a stage goes into the next."""
+    counts = count_rejections(rejections)
+    dropped = {
+        stage: {reason: count for (at, reason), count in sorted(counts.items()) if at == stage} for stage in STAGES
+    }
+    num_in = num_candidates + sum(dropped["crawl"].values())
+    stages = []
+    for stage in STAGES:
+        num_out = num_in - sum(dropped[stage].values())
+        stages.append(StageCount(stage=stage, num_in=num_in, num_out=num_out, dropped=dropped[stage]))
+        num_in = num_out
+    return tuple(stages)
+
+
+def write_rejections(files: Sequence[Path], dataset: Path) -> list[FileRecord]:
+    """Write every rejected row, in the order of the phases, to rejections/."""
+    records, rows, num_rows = [], [REJECTION_SCHEMA.empty_table()], 0
+    for last, file in _with_last(files):
+        rows.append(pq.read_table(file, columns=REJECTION_SCHEMA.names))
+        num_rows += len(rows[-1])
+        if num_rows >= ROWS_PER_FILE or last:
+            path = dataset / "rejections" / f"{len(records):05d}.parquet"
+            write_table(path, pa.concat_tables(rows))
+            records.append(record_file(dataset, path))
+            rows, num_rows = [REJECTION_SCHEMA.empty_table()], 0
+    return records
+
+
+def write_samples(files: Sequence[Path], fetched: Path, dataset: Path) -> FileRecord:
+    """Write some rejections of each reason, with a thumbnail where there was a picture."""
+    chosen: dict[tuple[str, str], list[Row]] = {}
+    for file in files:
+        for row in pq.read_table(file).to_pylist():
+            best = chosen.setdefault((row["stage"], row["reason"]), [])
+            best.append(row)
+            if len(best) > 20 * SAMPLES_PER_REASON:
+                _cut(best)
+    for best in chosen.values():
+        _cut(best)
+    copies = [row for best in chosen.values() for row in best if row["kept_key"]]
+    _add_thumbnails(copies, fetched)
+    path = dataset / "samples.parquet"
+    rows = [row for _, best in sorted(chosen.items()) for row in best]
+    write_table(path, pa.Table.from_pylist(rows, schema=SAMPLE_SCHEMA))
+    return record_file(dataset, path)
+
+
+def _cut(rows: list[Row]) -> None:
+    """Keep the first by hash, those with a picture before those without."""
+    rows.sort(key=lambda row: (row["thumbnail"] is None, priority(f"{row['url']}\n{row['caption']}", "sample")))
+    del rows[SAMPLES_PER_REASON:]
+
+
+def _add_thumbnails(copies: list[Row], fetched: Path) -> None:
+    """Give dropped copies their thumbnails, from where they were staged."""
+    wanted = {(row["url"], row["caption"]): row for row in copies}
+    for part in parts_in(fetched):
+        if not wanted:
+            return
+        for row in part.rows(["url", "caption", "unit", "offset", "num_bytes"]).to_pylist():
+            if sample := wanted.pop((row["url"], row["caption"]), None):
+                with (fetched / f"{row['unit']}.tar").open("rb") as tar:
+                    sample["thumbnail"] = thumbnail(read_staged(row, tar))
+
+
+def write_queries(queries: Sequence[Query], demand: Path, kept: Sequence[Part], dataset: Path) -> FileRecord:
+    """Write the numbered search terms with their pairs before the cap and in the dataset."""
+    matched = np.zeros(len(queries), dtype=np.int64)
+    for part in parts_in(demand):
+        table = part.rows(["query_id", "num_pairs"])
+        matched[table["query_id"].to_numpy()] = table["num_pairs"].to_numpy()
+    num_kept = np.zeros(len(queries), dtype=np.int64)
+    for part in kept:
+        found = part.rows(["query_ids"])["query_ids"].combine_chunks().flatten().to_numpy()
+        num_kept += np.bincount(found, minlength=len(queries))
+    columns = [[q.query_id for q in queries], [q.text for q in queries], ["given"] * len(queries), matched, num_kept]
+    path = dataset / "queries.parquet"
+    write_table(path, pa.table(columns, schema=QUERY_SCHEMA))
+    return record_file(dataset, path)
+
+
+def write_sizes(shards: Sequence[Shard], dataset: Path) -> FileRecord:
+    """Write sizes.json beside the tars, where open_clip looks for the number of pairs in each."""
+    path = dataset / "shards" / "sizes.json"
+    write_bytes(path, orjson.dumps({Path(shard.tar.path).name: shard.num_pairs for shard in shards}))
+    return record_file(dataset, path)
+
+
+def read_shards(names: Sequence[str], dataset: Path) -> Iterator[Shard]:
+    """Yield the records of shards that are written."""
+    for name in names:
+        index = dataset / "index" / f"{name}.parquet"
+        yield Shard(
+            tar=record_file(dataset, dataset / "shards" / f"{name}.tar"),
+            index=record_file(dataset, index),
+            num_pairs=Part(dataset / "index", name).num_rows(),
+        )
+
+
+def publish(
+    dataset: Path,
+    config: dict[str, Any],
+    queries: Sequence[Query],
+    stages: tuple[StageCount, ...],
+    shards: tuple[Shard, ...],
+    files: tuple[FileRecord, ...],
+) -> Manifest:
+    """Write the manifest of what is there, and with it the dataset."""
+    num_pairs = sum(shard.num_pairs for shard in shards)
+    assert num_pairs == stages[-1].num_out, (num_pairs, stages[-1])
+    manifest = Manifest(
+        name=dataset.resolve().name,
+        created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        code_version=f"openwit {importlib.metadata.version('openwit')}",
+        config=config,
+        num_pairs=num_pairs,
+        num_queries=len(queries),
+        queries_sha256=queries_sha256([query.text for query in queries]),
+        funnel=stages,
+        shards=shards,
+        files=tuple(sorted(files, key=lambda file: file.path)),
+        content_hash=content_hash(shards),
+    )
+    write_manifest(dataset, manifest)
+    return manifest
+
+
+def _with_last(files: Sequence[Path]) -> Iterator[tuple[bool, Path]]:
+    for number, file in enumerate(files, start=1):
+        yield number == len(files), file

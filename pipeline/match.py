@@ -1,0 +1,116 @@
+"""Candidates to pairs: match each caption against the search terms, screen its text, drop repeats."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+from apache_beam.utils.shared import Shared
+
+from filters.checks import screen_caption
+from filters.queries import QueryIndex
+from filters.reasons import Drop, Reason
+from filters.sampling import pair_id, priority
+from filters.text import normalise_caption
+from filters.urls import canonical_url
+from manifests.store import write_table
+from pipeline.blocks import GroupBlocks, num_buckets_for, split, unpack
+from pipeline.config import BuildConfig
+from pipeline.parts import REJECTIONS, Part, sum_of, write_part
+from pipeline.records import PAIR_SCHEMA, Query, Rejection, reject, rejections_table, to_table
+
+MATCH, TEXT, DISTINCT = "match", "text", "distinct"
+
+Row = dict[str, Any]
+
+
+class MatchCandidates(beam.PTransform):  # type: ignore[misc]
+    """Parts of candidates -> parts of distinct pairs, written to `out`."""
+
+    def __init__(self, parts: list[Part], queries: list[Query], config: BuildConfig, out: Path) -> None:
+        super().__init__()
+        self.parts, self.queries, self.config, self.out = parts, queries, config, out
+
+    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
+        num_buckets = num_buckets_for(sum_of(self.parts))
+        return (
+            begin
+            | "each part of candidates" >> beam.Create(self.parts)
+            | "match and screen" >> beam.ParDo(ScreenCandidates(self.queries, self.config, self.out, num_buckets))
+            | "by URL" >> GroupBlocks()
+            | "drop repeats" >> beam.Map(drop_repeats, out=self.out)
+        )
+
+
+class ScreenCandidates(beam.DoFn):  # type: ignore[misc]
+    """A part of candidates -> blocks of pairs by URL; writes what it rejects."""
+
+    def __init__(self, queries: list[Query], config: BuildConfig, out: Path, num_buckets: int) -> None:
+        self.texts, self.config, self.out, self.num_buckets = [q.text for q in queries], config, out, num_buckets
+        self.shared = Shared()
+
+    def setup(self) -> None:
+        """Build the index once per process; it cannot be pickled."""
+        self.index = self.shared.acquire(lambda: QueryIndex(self.texts))
+
+    def process(self, part: Part) -> Iterator[tuple[int, bytes]]:
+        pairs, rejections = screen(part.rows().to_pylist(), self.index, self.config)
+        write_table(self.out / f"screen-{part.name}{REJECTIONS}", rejections_table(rejections))
+        buckets = np.array([priority(pair["url"]) % self.num_buckets for pair in pairs], dtype=np.int64)
+        yield from split(to_table(pairs, PAIR_SCHEMA), buckets)
+
+
+def screen(candidates: list[Row], index: QueryIndex, config: BuildConfig) -> tuple[list[Row], list[Rejection]]:
+    """Return the pairs among candidates, and why the others are none."""
+    pairs: list[Row] = []
+    rejections: list[Rejection] = []
+    for candidate in candidates:
+        caption = normalise_caption(candidate["caption"])
+        found = _find(candidate["url"], caption, index, config)
+        if isinstance(found, Drop):
+            rejections.append(reject(MATCH, found, {**candidate, "caption": caption}))
+            continue
+        url, query_ids = found
+        screened = screen_caption(caption, config.text)
+        if screened.drop:
+            rejections.append(reject(TEXT, screened.drop, {**candidate, "caption": caption}))
+            continue
+        row = {**candidate, "url": url, "caption": caption, "query_ids": query_ids}
+        if screened.guess:
+            row |= {"language": screened.guess.language, "language_score": screened.guess.score}
+        pairs.append(row | {"pair_id": pair_id(url, caption)})
+    return pairs, rejections
+
+
+def _find(url: str, caption: str, index: QueryIndex, config: BuildConfig) -> Drop | tuple[str, list[int]]:
+    """Return the URL's one spelling and the ids of the terms in the caption, or why there are none."""
+    address = url if config.sources.folder.owns(url) else canonical_url(url)
+    if address is None:
+        return Drop(Reason.URL_INVALID, "not an http or https URL without credentials")
+    if drop := config.url.check(address):
+        return drop
+    query_ids = index.matches(caption)
+    return (address, query_ids) if query_ids else Drop(Reason.NO_QUERY, "no search term in the caption")
+
+
+def drop_repeats(group: tuple[int, Iterable[bytes]], out: Path) -> str:
+    """Keep one pair per URL: candidates that several searches found, then further captions, are dropped."""
+    bucket, blocks = group
+    name = f"{bucket:05d}"
+    rows = unpack(blocks, sort_by="pair_id").to_pylist()
+    rows.sort(key=lambda row: (row["pair_id"], row["source"], row["found_by"] or "", row["page_url"] or ""))
+    kept: dict[str, Row] = {}
+    rejections = []
+    for row in rows:
+        first = kept.setdefault(row["url"], row)
+        if first is row:
+            continue
+        if first["pair_id"] == row["pair_id"]:
+            drop = Drop(Reason.DUPLICATE_PAIR, f"also found by {first['found_by'] or first['source']}")
+        else:
+            drop = Drop(Reason.DUPLICATE_URL, f"kept with another caption, pair {first['pair_id']}")
+        rejections.append(reject(DISTINCT, drop, row))
+    write_part(out, name, pa.Table.from_pylist(list(kept.values()), schema=PAIR_SCHEMA), rejections)
+    return name

@@ -1,0 +1,82 @@
+"""Parts: the files in which a phase leaves its work, <name>.parquet beside <name>.rejections.parquet."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from manifests.store import write_table
+from pipeline.records import Rejection, rejections_table
+
+REJECTIONS = ".rejections.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a phase."""
+
+    folder: Path
+    name: str
+
+    @property
+    def path(self) -> Path:
+        """Where its rows lie; present means that the part is whole."""
+        return self.folder / f"{self.name}.parquet"
+
+    def rows(self, columns: list[str] | None = None) -> pa.Table:
+        """Return its rows."""
+        return pq.read_table(self.path, columns=columns)
+
+    def num_rows(self) -> int:
+        """Return how many rows it has, from the file's footer."""
+        return int(pq.read_metadata(self.path).num_rows)
+
+
+def write_part(folder: Path, name: str, rows: pa.Table, rejections: Sequence[Rejection]) -> None:
+    """Write the rejections, if any, then the rows, whose file says that the part is whole."""
+    path = folder / f"{name}{REJECTIONS}"
+    if rejections:
+        write_table(path, rejections_table(rejections))
+    else:
+        path.unlink(missing_ok=True)
+    write_table(folder / f"{name}.parquet", rows)
+
+
+def parts_in(folder: Path) -> list[Part]:
+    """Return the whole parts of a phase, in the order of their names."""
+    names = sorted(path.name.removesuffix(".parquet") for path in folder.glob("*.parquet"))
+    return [Part(folder, name) for name in names if not name.endswith(".rejections")]
+
+
+def rejection_files(folder: Path) -> list[Path]:
+    """Return the phase's tables of rejections, in the order of their names."""
+    return sorted(folder.glob(f"*{REJECTIONS}"))
+
+
+def count_rejections(paths: Sequence[Path]) -> dict[tuple[str, str], int]:
+    """Return how many rows have each (stage, reason)."""
+    counts: dict[tuple[str, str], int] = {}
+    for path in paths:
+        table = pq.read_table(path, columns=["stage", "reason"])
+        for row in table.group_by(["stage", "reason"]).aggregate([([], "count_all")]).to_pylist():
+            key = (row["stage"], row["reason"])
+            counts[key] = counts.get(key, 0) + row["count_all"]
+    return counts
+
+
+def sum_of(parts: Sequence[Part]) -> int:
+    """Return the number of rows in all parts."""
+    return sum(part.num_rows() for part in parts)
+
+
+def keep_rows(table: pa.Table, keep: Sequence[bool]) -> pa.Table:
+    """Return the rows marked True."""
+    return table.filter(pa.array(keep, type=pa.bool_())) if len(keep) else table
+
+
+def column_set(table: pa.Table, name: str) -> set[str]:
+    """Return the distinct values of a column."""
+    return set(pc.unique(table[name]).to_pylist())

@@ -1,0 +1,52 @@
+"""Running a Beam transform on this machine, in this process or in several."""
+
+import logging
+import os
+import threading
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.portability.api import beam_provision_api_pb2
+from apache_beam.runners.portability.fn_api_runner import fn_runner
+from apache_beam.runners.portability.portable_runner import JobServiceHandle
+
+WORKER_LOST_STATUS = 1
+
+
+def run(transform: beam.PTransform, workers: int) -> None:
+    """Run a transform to its end. Raises what its functions raise; the runner makes a single attempt.
+
+    FnApiRunner by name: "DirectRunner" would first try to download another runner.
+    """
+    options = PipelineOptions(
+        flags=[],  # else Beam reads the command line of whatever program this is
+        runner="FnApiRunner",
+        direct_num_workers=workers,
+        direct_running_mode="multi_processing" if workers > 1 else "in_memory",
+        default_sdk_harness_log_level="ERROR",
+    )
+    # Worker processes get no options from this runner unless they stand in the provision info.
+    encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())
+    info = fn_runner.ExtendedProvisionInfo(beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded))
+    logging.getLogger("apache_beam").setLevel(logging.ERROR)
+    with _worker_watch(), beam.Pipeline(runner=fn_runner.FnApiRunner(provision_info=info), options=options) as pipeline:
+        pipeline | transform.__class__.__name__ >> transform
+
+
+class _worker_watch:  # noqa: N801  # reads as a verb in a with statement
+    """End this process when a worker process dies: the runner swallows that and would wait for ever."""
+
+    def __enter__(self) -> None:
+        self.previous = threading.excepthook
+        threading.excepthook = self._hook
+
+    def __exit__(self, *_: object) -> None:
+        threading.excepthook = self.previous
+
+    def _hook(self, args: threading.ExceptHookArgs) -> None:
+        if "Worker subprocess exited" not in str(args.exc_value):
+            self.previous(args)
+            return
+        message = "build stopped: a worker process was killed. What is done is kept; run the same command again.\n"
+        os.write(2, message.encode())
+        os._exit(WORKER_LOST_STATUS)

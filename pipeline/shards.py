@@ -1,0 +1,167 @@
+"""Kept pictures to shards: one global order by key, exact shard sizes, the same bytes on every run.
+
+A key is a hash, so the order is a shuffle: each shard is a fair sample. Rows are ordered once, by ranges of
+keys; a shard then reads its rows from there and its pictures from where they were staged.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import IO, Any
+
+import apache_beam as beam
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from filters.reasons import Drop, Reason
+from manifests.schema import INDEX_SCHEMA
+from manifests.store import write_table, written_whole
+from pipeline.balance import Caps
+from pipeline.blocks import GroupBlocks, bucket_of_hex, num_buckets_for, split, unpack
+from pipeline.parts import REJECTIONS, Part, sum_of, write_part
+from pipeline.records import KEPT_SCHEMA, rejections_table, reject
+from pipeline.tar import append_member, end_tar
+
+DEDUP, FINAL_CAP = "dedup", "final_cap"
+MAX_OPEN_TARS = 128
+
+Row = dict[str, Any]
+
+
+class KeepBest(beam.PTransform):  # type: ignore[misc]
+    """Parts of pictures -> parts in `out` without those that the verdicts call copies."""
+
+    def __init__(self, parts: list[Part], verdicts: Path, out: Path) -> None:
+        super().__init__()
+        self.parts, self.verdicts, self.out = parts, verdicts, out
+
+    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
+        keep = beam.Map(keep_best, verdicts=self.verdicts, out=self.out)
+        return begin | "each part of pictures" >> beam.Create(self.parts) | "keep the best" >> keep
+
+
+def keep_best(part: Part, verdicts: Path, out: Path) -> str:
+    """Write the pictures of one fetched unit that are nobody's copy, and the rejections of the copies."""
+    path = verdicts / f"{part.name}.parquet"
+    verdict_of = {row["pair_id"]: row for row in pq.read_table(path).to_pylist()} if path.exists() else {}
+    kept, rejections = [], []
+    for row in part.rows().to_pylist():
+        verdict = verdict_of.get(row["pair_id"])
+        if verdict and verdict["kept_key"]:
+            drop = Drop(Reason(verdict["reason"]), verdict["detail"])
+            rejections.append(reject(DEDUP, drop, row, kept_key=verdict["kept_key"]))
+        else:
+            kept.append(row | {"num_duplicates": verdict["num_duplicates"] if verdict else 0})
+    write_part(out, part.name, pa.Table.from_pylist(kept, schema=KEPT_SCHEMA), rejections)
+    return part.name
+
+
+class OrderByKey(beam.PTransform):  # type: ignore[misc]
+    """Parts of kept pictures -> parts in `out` that, one after the other, hold them in the order of keys."""
+
+    def __init__(self, parts: list[Part], caps: Caps, out: Path) -> None:
+        super().__init__()
+        self.parts, self.caps, self.out = parts, caps, out
+
+    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
+        num_buckets = num_buckets_for(sum_of(self.parts))
+        return (
+            begin
+            | "each part of kept pictures" >> beam.Create(self.parts)
+            | "final cap" >> beam.FlatMap(_capped, caps=self.caps, out=self.out, num_buckets=num_buckets)
+            | "by range of keys" >> GroupBlocks()
+            | "in order" >> beam.Map(_write_ordered, out=self.out)
+        )
+
+
+def _capped(part: Part, caps: Caps, out: Path, num_buckets: int) -> Iterator[tuple[int, bytes]]:
+    table, rejections = caps.accept(part.rows(), FINAL_CAP)
+    write_table(out / f"cap-{part.name}{REJECTIONS}", rejections_table(rejections))
+    yield from split(table, bucket_of_hex(table["key"], num_buckets))
+
+
+def _write_ordered(group: tuple[int, Iterable[bytes]], out: Path) -> str:
+    bucket, blocks = group
+    name = f"{bucket:05d}"
+    write_part(out, name, unpack(blocks, sort_by="key"), [])
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class ShardPlan:
+    """The rows of one shard: ranges of ordered parts, each (part, start, stop)."""
+
+    name: str
+    ranges: tuple[tuple[Part, int, int], ...]
+
+
+def plan_shards(parts: list[Part], pairs_per_shard: int) -> list[ShardPlan]:
+    """Cut ordered parts into shards of exactly `pairs_per_shard`, but for the last."""
+    plans: list[ShardPlan] = []
+    ranges: list[tuple[Part, int, int]] = []
+    room = pairs_per_shard
+    for part in parts:
+        start, num_rows = 0, part.num_rows()
+        while start < num_rows:
+            stop = min(num_rows, start + room)
+            ranges.append((part, start, stop))
+            room -= stop - start
+            start = stop
+            if room == 0:
+                plans.append(ShardPlan(f"{len(plans):05d}", tuple(ranges)))
+                ranges, room = [], pairs_per_shard
+    if ranges:
+        plans.append(ShardPlan(f"{len(plans):05d}", tuple(ranges)))
+    return plans
+
+
+class WriteShards(beam.PTransform):  # type: ignore[misc]
+    """Plans -> shards and indexes in the dataset; the pictures come straight from where they are staged."""
+
+    def __init__(self, plans: list[ShardPlan], staged: Path, dataset: Path) -> None:
+        super().__init__()
+        self.plans, self.staged, self.dataset = plans, staged, dataset
+
+    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
+        write = beam.Map(write_shard, staged=self.staged, dataset=self.dataset)
+        return begin | "each shard" >> beam.Create(self.plans) | "write" >> write
+
+
+def write_shard(plan: ShardPlan, staged: Path, dataset: Path) -> str:
+    """Write a shard's tar, then its index, which says that the shard is whole; skip it where that is there."""
+    index = dataset / "index" / f"{plan.name}.parquet"
+    if index.exists():
+        return plan.name
+    rows = pa.concat_tables(part.rows().slice(start, stop - start) for part, start, stop in plan.ranges)
+    with ExitStack() as stack:
+        open_staged = lru_cache(MAX_OPEN_TARS)(partial(_open, staged))
+        path = stack.enter_context(written_whole(dataset / "shards" / f"{plan.name}.tar"))
+        tar = stack.enter_context(path.open("wb"))
+        entries = [_append_pair(tar, row, open_staged(row["unit"])) for row in rows.to_pylist()]
+        end_tar(tar)
+    write_table(index, pa.Table.from_pylist(entries, schema=INDEX_SCHEMA))
+    return plan.name
+
+
+def _open(staged: Path, unit: str) -> IO[bytes]:
+    return (staged / f"{unit}.tar").open("rb")
+
+
+def read_staged(row: Row, tar: IO[bytes]) -> bytes:
+    """Return the staged picture of a row."""
+    tar.seek(row["offset"])
+    return tar.read(row["num_bytes"])
+
+
+def _append_pair(tar: IO[bytes], row: Row, staged: IO[bytes]) -> Row:
+    """Append a pair's picture, caption and facts to the shard; return its index row."""
+    key = row["key"]
+    offset = append_member(tar, f"{key}.jpg", read_staged(row, staged))
+    entry = {name: row[name] for name in INDEX_SCHEMA.names} | {"offset": offset}
+    append_member(tar, f"{key}.txt", row["caption"].encode())
+    facts = {name: value for name, value in entry.items() if name not in ("offset", "num_bytes")}
+    append_member(tar, f"{key}.json", orjson.dumps(facts))
+    return entry

@@ -1,0 +1,42 @@
+"""Where candidates come from. `Sources` is the table: one line per source, which also makes its flags.
+
+A source is a frozen dataclass of its own settings. It is on when they say where to look. Its work is cut
+into named units, each of which is read whole or not at all, so that a killed build asks nothing twice.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Protocol
+
+from pipeline.limits import Network
+from pipeline.records import Candidate, Query, Rejection
+from pipeline.sources.commons import Commons
+from pipeline.sources.folder import Folder
+from pipeline.sources.table import Table
+
+
+class Source(Protocol):
+    """What a source must offer. `name` is its field in `Sources` and stands in every row it gives."""
+
+    def units(self, queries: Sequence[Query]) -> list[str]:
+        """Return the names of its units of work, none where it is off. Names are safe in a file name."""
+
+    def read(self, unit: str, queries: Sequence[Query], network: Network) -> Iterator[Candidate | Rejection]:
+        """Yield the candidates of one unit, and a Rejection for each record that cannot be one."""
+
+    @property
+    def max_parallel(self) -> int:
+        """How many of its units may be read at once: 1 where a server wants to be asked in series."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """The table of sources."""
+
+    commons: Commons = field(default_factory=Commons)
+    table: Table = field(default_factory=Table)
+    folder: Folder = field(default_factory=Folder)
+
+    def by_name(self) -> dict[str, Source]:
+        """Return every source under its name."""
+        return {source.name: getattr(self, source.name) for source in fields(self)}

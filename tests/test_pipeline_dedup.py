@@ -1,0 +1,68 @@
+"""Near-duplicates through Beam against comparing every picture with every other."""
+
+import random
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from filters.hashes import hamming
+from filters.sampling import pair_id
+from manifests.store import write_table
+from pipeline import blocks
+from pipeline.dedup import FindCopies, judge_copies
+from pipeline.parts import parts_in
+from pipeline.records import IMAGE_SCHEMA
+from pipeline.runners import run
+
+
+def make_pictures(num_pictures: int) -> list[dict[str, object]]:
+    """Random hashes, a third of them near an earlier one, some with equal bytes."""
+    rng = random.Random(1)
+    rows: list[dict[str, object]] = []
+    for number in range(num_pictures):
+        phash, sha256 = rng.getrandbits(64), f"{number:064x}"
+        if rows and rng.random() < 0.35:
+            near = rng.choice(rows)
+            flipped = sum({1 << rng.randrange(64) for _ in range(rng.choice([0, 0, 2, 4, 5, 6]))})
+            phash = int(near["phash"]) ^ flipped  # type: ignore[call-overload]
+            sha256 = str(near["sha256"]) if flipped == 0 and rng.random() < 0.5 else sha256
+        url = f"http://a.test/{number}"
+        rows.append(
+            {
+                **{"pair_id": pair_id(url, "c"), "key": pair_id(url, "k"), "url": url, "caption": "c"},
+                **{"unit": f"unit{number % 3}", "phash": phash, "sha256": sha256, "source": "table"},
+                **{"original_width": rng.choice([100, 200]), "original_height": 100, "original_bytes": 9},
+            }
+        )
+    return rows
+
+
+def is_better(a: dict[str, object], b: dict[str, object]) -> bool:
+    return (-int(a["original_width"]), a["pair_id"]) < (-int(b["original_width"]), b["pair_id"])  # type: ignore[call-overload, operator]
+
+
+def slow_reason(row: dict[str, object], rows: list[dict[str, object]]) -> str | None:
+    better = [other for other in rows if other is not row and is_better(other, row)]
+    if any(other["sha256"] == row["sha256"] for other in better):
+        return "exact_duplicate"
+    return "near_duplicate" if any(hamming(other["phash"], row["phash"]) <= 4 for other in better) else None  # type: ignore[arg-type]
+
+
+def test_every_picture_gets_the_verdict_of_the_slow_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "ROWS_PER_BUCKET", 100)  # several buckets
+    rows = make_pictures(600)
+    for unit in ("unit0", "unit1", "unit2"):
+        table = pa.Table.from_pylist([row for row in rows if row["unit"] == unit], schema=IMAGE_SCHEMA)
+        write_table(tmp_path / "in" / f"{unit}.parquet", table)
+    run(FindCopies(parts_in(tmp_path / "in"), 4, tmp_path / "out"), workers=1)
+    judge_copies(tmp_path / "out", tmp_path / "verdicts")
+    verdicts = [row for file in (tmp_path / "verdicts").glob("*") for row in pq.read_table(file).to_pylist()]
+    dropped = {row["pair_id"]: row for row in verdicts if row["kept_key"]}
+    assert {p: v["reason"] for p, v in dropped.items()} == {
+        row["pair_id"]: reason for row in rows if (reason := slow_reason(row, rows))
+    }
+    kept_keys = {row["key"] for row in rows if row["pair_id"] not in dropped}
+    assert {verdict["kept_key"] for verdict in dropped.values()} <= kept_keys
+    assert sum(row["num_duplicates"] for row in verdicts) == len(dropped) > 100
