@@ -1,8 +1,8 @@
 """One picture of the sample web: a scene in, pixels out, the same for ever.
 
-The scene is what a caption can say (what, how many, where); everything else (position, turn, light, grain) comes
-from its seed. Light is a smooth random field, strong enough that perceptual hashes of two scenes never agree by
-chance alone and weak enough that a person does not mind.
+The scene is what a caption can say (what, how many, where); everything else (position, turn, light, grain)
+comes from its seed. Light is a smooth random field, strong enough that the perceptual hashes of two scenes
+hardly ever come near each other and weak enough that a person does not mind.
 """
 
 import random
@@ -88,7 +88,7 @@ def draw_shadow(image: Image.Image, canvas: ImageDraw.ImageDraw, x: float, y: fl
 
 
 def spots(count: int, width: int, height: int, rng: random.Random) -> list[tuple[float, float, float]]:
-    """Return the centre and radius of each thing, in pixels, in cells of a grid so that none hides another."""
+    """Return centre and radius of each thing in pixels, in cells of a grid so that none hides another."""
     columns, rows = rng.choice(GRIDS[count])
     cell_w, cell_h = width / columns, height / rows
     cells = sorted(rng.sample([(column, row) for row in range(rows) for column in range(columns)], count))
@@ -117,7 +117,7 @@ def lit(image: Image.Image, rng: random.Random) -> Image.Image:
 
 @lru_cache(maxsize=1)
 def grain() -> npt.NDArray[np.float32]:
-    """Return a tile of noise, (H, W, 3) with unit variance, half of it grey, larger than any picture by 64 px."""
+    """Return a tile of noise, (H, W, 3), unit variance, half of it grey, 64 px larger than any picture."""
     generator = np.random.default_rng(0)
     grey = generator.standard_normal((544, 544, 1), dtype=np.float32)
     colour = generator.standard_normal((544, 544, 3), dtype=np.float32)

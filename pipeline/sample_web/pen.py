@@ -1,4 +1,4 @@
-"""Drawing in a thing's own coordinates: x to the right and y down, both from -1 to 1, turned and scaled as asked."""
+"""Drawing in a thing's own coordinates, turned and scaled as asked: x to the right, y down, from -1 to 1."""
 
 import math
 from collections.abc import Sequence

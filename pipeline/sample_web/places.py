@@ -1,4 +1,4 @@
-"""The places behind the things: one function each, which fills a canvas of any size and never looks the same twice."""
+"""The places behind the things: one function each, which fills a canvas and never looks the same twice."""
 
 import math
 import random
@@ -49,7 +49,7 @@ def draw_cloud(canvas: Canvas, x: float, y: float, size: float, rng: random.Rand
 
 def draw_wooden_table(canvas: Canvas, width: int, height: int, rng: random.Random) -> None:
     """Planks with grain, along either side."""
-    base = varied((176, 126, 78), rng, 22)
+    base = varied((176, 126, 78), rng, 12)
     across = rng.random() < 0.5
     length, depth = (width, height) if across else (height, width)
     start = -rng.uniform(0, depth / 5)

@@ -1,4 +1,4 @@
-"""The kinds of things in the sample web's pictures: one function each, drawn with a `Pen` inside its unit square."""
+"""The kinds of things in the sample web's pictures: one function each, drawn inside a `Pen`'s unit square."""
 
 import math
 from collections.abc import Callable

@@ -1,0 +1,89 @@
+"""English for a scene: what a person would write beside its picture. Also the search terms that find it."""
+
+import random
+
+from pipeline.sample_web.draw import COLOURS, Scene
+from pipeline.sample_web.things import THINGS
+
+IRREGULAR_PLURALS = {"fish": "fish", "butterfly": "butterflies"}
+NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
+TOWNS = ("Riga", "Verona", "Kyoto", "Oslo", "Lisbon", "Galway")
+WHERE: dict[str, tuple[str, ...]] = {
+    "wooden table": ("on a wooden table", "on an old wooden table"),
+    "beach": ("on a sandy beach", "at the beach"),
+    "meadow": ("in a meadow", "in a summer meadow"),
+    "snow": ("in the snow", "in deep snow"),
+    "night sky": ("under the night sky", "against the night sky"),
+    "brick wall": ("in front of a brick wall", "against a brick wall"),
+    "cloudy sky": ("under a cloudy sky", "against a cloudy sky"),
+    "city street": ("on a city street", "on a quiet city street"),
+    "kitchen floor": ("on the kitchen floor", "on a tiled kitchen floor"),
+    "lake": ("by the lake", "beside a mountain lake"),
+    "desert": ("in the desert", "in a wide desert"),
+    "striped carpet": ("on a striped carpet", "in front of a striped carpet"),
+}
+TEMPLATES = (
+    "{what} {where}",
+    "{what} {where}.",
+    "{what} {where} in {town}",
+    "{what} {where}, seen on a walk near {town}",
+    "A photo of {what} {where}",
+    "A picture of {what} {where} on a {mood} {time}",
+    "We saw {what} {where} during our holiday in {town}",
+    "My favourite picture shows {what} {where}",
+    "{what} {where} on a {mood} {time}",
+    "This is what the album is about: {what} {where}",
+    "Painting of {what} {where} for a children's book",
+    "{what} {where}, with a little shade on the left",
+)
+MOODS = ("sunny", "windy", "quiet", "warm", "cold", "grey")
+TIMES = ("morning", "afternoon", "evening")
+
+
+def plural(thing: str) -> str:
+    """Return the plural of a kind of thing.
+
+    >>> plural("butterfly"), plural("star")
+    ('butterflies', 'stars')
+    """
+    return IRREGULAR_PLURALS.get(thing, f"{thing}s")
+
+
+def named(scene: Scene) -> str:
+    """Return what the scene shows, as a noun phrase: "an orange cup", "three red umbrellas"."""
+    if scene.count > 1:
+        return f"{NUMBERS[scene.count]} {scene.colour} {plural(scene.thing)}"
+    article = "an" if scene.colour[0] in "aeiou" else "a"
+    return f"{article} {scene.colour} {scene.thing}"
+
+
+def capitalised(text: str) -> str:
+    """Return the text with its first letter in upper case and the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
+def describe(scene: Scene, rng: random.Random, *, other_than: str = "") -> str:
+    """Return an English sentence about the scene, another one than `other_than`."""
+    while True:
+        text = rng.choice(TEMPLATES).format(
+            what=named(scene),
+            where=rng.choice(WHERE[scene.place]),
+            town=rng.choice(TOWNS),
+            mood=rng.choice(MOODS),
+            time="night" if scene.place == "night sky" else rng.choice(TIMES),
+        )
+        if capitalised(text) != other_than:
+            return capitalised(text)
+
+
+def title_of(scene: Scene) -> str:
+    """Return a short title: "Red umbrella on a wooden table"."""
+    what = f"{scene.colour} {scene.thing if scene.count == 1 else plural(scene.thing)}"
+    return capitalised(f"{what} {WHERE[scene.place][0]}")
+
+
+def search_terms() -> list[str]:
+    """Return the terms that the sample web is searched for: things, things of each colour, places, towns."""
+    things = [word for thing in THINGS for word in (thing, plural(thing))]
+    coloured = [f"{colour} {thing}" for thing in THINGS for colour in COLOURS]
+    return list(dict.fromkeys([*things, *coloured, *WHERE, *TOWNS]))
