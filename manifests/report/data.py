@@ -17,7 +17,7 @@ Row = dict[str, Any]
 
 MAX_HOSTS = 200_000  # names counted at a time, so that a crawl of the whole web fits in memory
 NUM_KEPT_SHOWN = 24
-NUM_QUERIES_SHOWN = 15
+NUM_QUERIES_SHOWN = 12
 MAX_WORDS = 60  # the last bin of the caption histogram is open
 DUPLICATES = ("exact_duplicate", "near_duplicate")
 
@@ -67,7 +67,7 @@ def collect_pairs(dataset: Dataset, survivor_keys: Iterable[str]) -> PairFigures
         _count(figures, table)
         for row in table.filter(pc.is_in(table["key"], value_set=wanted)).to_pylist():
             figures.survivors[row["key"]] = ShownPair(shard=shard, row=row)
-        lowest = table.take(pc.select_k_unstable(table, NUM_KEPT_SHOWN, [("key", "ascending")]))
+        lowest = _first(table, NUM_KEPT_SHOWN, [("key", "ascending")])
         found = [ShownPair(shard=shard, row=row) for row in lowest.to_pylist()]
         figures.kept_sample = heapq.nsmallest(
             NUM_KEPT_SHOWN, figures.kept_sample + found, key=lambda pair: str(pair.row["key"])
@@ -135,6 +135,11 @@ def _count(figures: PairFigures, table: pa.Table) -> None:
     figures.aspects.update(_counts(_half_octaves(pc.subtract(wide, high), offset=0.5)))
 
 
+def _first(table: pa.Table, num_rows: int, order: list[tuple[str, str]]) -> pa.Table:
+    # Not select_k_unstable, which pyarrow 25 cannot do for an empty table.
+    return table.take(pc.sort_indices(table, order)[:num_rows])
+
+
 def _half_octaves(log2: pa.ChunkedArray, offset: float = 0.0) -> pa.ChunkedArray:
     return _floor(pc.add(pc.multiply(log2, 2.0), offset))
 
@@ -151,5 +156,5 @@ def _counts(values: pa.ChunkedArray) -> dict[Any, int]:
 
 def _most_matched(table: pa.Table) -> list[Row]:
     order = [("num_matched", "descending"), ("query_id", "ascending")]
-    best: list[Row] = table.take(pc.select_k_unstable(table, NUM_QUERIES_SHOWN, order)).to_pylist()
+    best: list[Row] = _first(table, NUM_QUERIES_SHOWN, order).to_pylist()
     return [row for row in best if row["num_matched"]]

@@ -20,10 +20,8 @@ MASKED_REASONS = frozenset({"caption_unsafe", "url_blocked"})
 Row = dict[str, Any]
 
 
-def thumbnail(data: bytes | None, *, alt: str, max_side_px: int = THUMBNAIL_PX) -> str:
-    """Return an `<img>` with the picture inside it as a small JPEG, or words that say why there is none."""
-    if data is None:
-        return '<span class="picture">not downloaded</span>'
+def thumbnail(data: bytes, *, alt: str, max_side_px: int = THUMBNAIL_PX) -> str:
+    """Return an `<img>` with the picture inside it as a small JPEG, or say why it cannot be read."""
     try:
         with Image.open(io.BytesIO(data)) as picture:
             # Shards hold pictures of bounded size, and draft() decodes a JPEG at a fraction of its own.
@@ -68,8 +66,8 @@ def rejection_card(row: Row) -> str:
     detail, address = row["detail"] or "", row["url"] or ""
     if masked:
         caption, detail, address = mask(caption), mask_quoted(detail, caption), mask(host(address))
-        picture = '<span class="picture">not shown</span>'
-    else:
+    picture = ""
+    if row["thumbnail"] is not None and not masked:
         picture = thumbnail(row["thumbnail"], alt=caption, max_side_px=128)
     return (
         f'<figure class="pair">{picture}<figcaption class="words"><span class="measure">{text(detail)}</span>'

@@ -109,7 +109,7 @@ def queries_section(manifest: Manifest, queries: QueryFigures) -> Section:
         f"caption and {number(queries.num_starved)} occur in captions of which none was kept.</p>"
         '<p class="quiet">Dark is what was kept, pale what matched before the cap; kept / matched.</p>'
     )
-    return Section(anchor="queries", title="Search terms", body=intro + cards(bodies, kind="two"))
+    return Section(anchor="queries", title="Search terms", body=intro + cards(bodies))
 
 
 def captions_section(pairs: PairFigures) -> Section:
@@ -169,7 +169,9 @@ def duplicates_section(dataset: Dataset, groups: Mapping[str, Sequence[Row]], pa
         '<p class="quiet">Framed: the pair that was kept. Beside it: what it stands for, and how near.</p>'
     )
     return Section(
-        anchor="duplicates", title="Duplicates side by side", body=intro + "".join(bodies) if bodies else ""
+        anchor="duplicates",
+        title="Duplicates side by side",
+        body=intro + cards(bodies, kind="clusters") if bodies else "",
     )
 
 

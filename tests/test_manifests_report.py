@@ -1,0 +1,344 @@
+"""The report of a dataset: what it says, what it hides, and that no stranger's text can act in it."""
+
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from manifests.report import data, write_report
+from manifests.report.bars import funnel
+from manifests.report.charts import heat_map, histogram, line_chart, nice_ticks, thin
+from manifests.report.data import collect_pairs, collect_queries
+from manifests.report.pictures import mask, mask_quoted, short_address
+from manifests.schema import StageCount
+from manifests.store import DatasetError, open_dataset, read_manifest, write_manifest
+from tests.fakes import make_dataset, make_picture, make_rejection
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+SECTIONS = [
+    *("funnel", "kept", "reasons", "origins", "queries"),
+    *("captions", "sizes", "duplicates", "rejections", "config"),
+]
+
+
+class _Page(HTMLParser):
+    """Collects tags with their attributes, and the text between them."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+    def ids(self) -> list[str | None]:
+        return [attrs["id"] for _, attrs in self.tags if "id" in attrs]
+
+    def values(self, name: str) -> list[str]:
+        return [value for _, attrs in self.tags if (value := attrs.get(name))]
+
+
+def _full_dataset(root: Path) -> Path:
+    """A dataset whose report has every section: its first pair has two near copies."""
+    make_dataset(root, num_pairs=9)
+    first = open_dataset(root).read_index(read_manifest(root).shards[0]).to_pylist()[0]
+    copies = [
+        make_rejection(
+            "near_duplicate",
+            stage="dedup",
+            detail=f"distance {distance} <= 4",
+            thumbnail=make_picture(0),
+            kept_key=first["key"],
+        )
+        for distance in (1, 3)
+    ]
+    small = make_rejection("image_too_small", thumbnail=make_picture(1, 32))
+    return make_dataset(
+        root, num_pairs=9, rejections=[make_rejection("no_query", stage="match"), small, *copies]
+    )
+
+
+def _report(root: Path) -> _Page:
+    return _Page(write_report(root).read_text("utf-8"))
+
+
+def test_every_section_stands_on_the_page_once(tmp_path: Path) -> None:
+    ids = _report(_full_dataset(tmp_path)).ids()
+    assert len(ids) == len(set(ids))
+    assert [name for name in ids if name in SECTIONS] == SECTIONS
+
+
+def test_a_dataset_without_rejections_or_pairs_has_a_report(tmp_path: Path) -> None:
+    make_dataset(tmp_path, num_pairs=0)
+    page = _report(tmp_path)
+    assert "kept" not in page.ids()
+    assert "0 of 0 candidates were kept (0 %)." in page.words
+
+
+def test_the_report_of_the_same_dataset_is_the_same_bytes(tmp_path: Path) -> None:
+    root = _full_dataset(tmp_path)
+    first = write_report(root).read_bytes()
+    assert write_report(root).read_bytes() == first
+
+
+def test_an_unfinished_dataset_has_no_report(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="python -m pipeline build"):
+        write_report(tmp_path)
+
+
+HOSTILE = '<script>alert(1)</script> "><img src=x onerror=alert(2)> </figcaption> & \x00 \x1b[31m'
+
+
+def test_a_script_in_any_text_of_the_data_cannot_run(tmp_path: Path) -> None:
+    rejection = make_rejection(
+        HOSTILE, stage=HOSTILE, detail=HOSTILE, url="javascript:alert(3)", caption=HOSTILE, source=HOSTILE
+    )
+    overrides = {
+        "source": HOSTILE,
+        "licence": HOSTILE,
+        "language": HOSTILE,
+        "url": f"https://{HOSTILE}/a.jpg",
+    }
+    root = make_dataset(
+        tmp_path,
+        num_pairs=1,
+        captions=[HOSTILE],
+        rejections=[rejection],
+        overrides=overrides,
+        config={HOSTILE: HOSTILE},
+        name=HOSTILE,
+    )
+    page = _report(root)
+    assert {"script", "iframe", "object", "form", "base"}.isdisjoint(tag for tag, _ in page.tags)
+    assert not [name for _, attrs in page.tags for name in attrs if name.startswith("on")]
+    assert "<script>alert(1)</script>" in page.words
+    assert "\x00" not in page.words
+
+
+def test_the_page_asks_nothing_of_the_network(tmp_path: Path) -> None:
+    page = _report(_full_dataset(tmp_path))
+    assert all(value.startswith("data:image/jpeg;base64,") for value in page.values("src"))
+    assert all(value.startswith("#") or value == "data:," for value in page.values("href"))
+    assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in page.values("content")
+
+
+def test_every_link_of_the_page_leads_to_a_place_on_it(tmp_path: Path) -> None:
+    page = _report(_full_dataset(tmp_path))
+    anchors = {value[1:] for value in page.values("href") if value.startswith("#")}
+    assert "rejected-dedup-near_duplicate" in anchors
+    assert anchors <= set(page.ids())
+
+
+def test_every_picture_has_a_text_and_every_chart_says_what_it_shows(tmp_path: Path) -> None:
+    page = _report(_full_dataset(tmp_path))
+    pictures = [attrs for tag, attrs in page.tags if tag == "img"]
+    charts = [attrs for tag, attrs in page.tags if tag == "svg"]
+    assert len(pictures) == 9 + 1 + 2 + 3  # kept, too small, duplicates as rejected, the group of three
+    assert all(attrs["alt"] for attrs in pictures)
+    assert all(attrs.get("aria-label") or attrs.get("aria-hidden") for attrs in charts)
+
+
+@pytest.mark.parametrize("reason", ["caption_unsafe", "url_blocked"])
+def test_texts_and_pictures_dropped_as_unsafe_are_not_shown(tmp_path: Path, reason: str) -> None:
+    rejection = make_rejection(
+        reason,
+        detail="word 'Frobnicate' of list en",
+        caption="frobnicate the gizmo",
+        url="https://frobnicate.example/gizmo.jpg",
+        thumbnail=make_picture(0),
+    )
+    html = write_report(make_dataset(tmp_path, num_pairs=0, rejections=[rejection])).read_text("utf-8")
+    assert "f… t… g…" in html
+    assert "<img" not in html
+    assert not re.search("frobnicate|gizmo", html, re.IGNORECASE)
+
+
+@pytest.mark.parametrize(
+    ("detail", "caption", "shown"),
+    [
+        ("score 0.93 > 0.5", "some words", "score 0.93 > 0.5"),
+        ("word 'some words' of list en", "other", "word 's… w…' of list en"),
+        ("holds words", "Some Words", "holds w…"),
+    ],
+)
+def test_a_measurement_hides_what_it_repeats(detail: str, caption: str, shown: str) -> None:
+    assert mask_quoted(detail, caption) == shown
+
+
+def test_masking_keeps_the_first_letter_of_every_word() -> None:
+    assert mask("Ünsafe wörds, a-b 42") == "Ü… w…, a-b 4…"
+
+
+def test_duplicates_stand_beside_the_pair_that_was_kept(tmp_path: Path) -> None:
+    html = write_report(_full_dataset(tmp_path)).read_text("utf-8")
+    group = html[html.index('id="duplicates"') : html.index('id="rejections"')]
+    assert group.count("survivor") == 1
+    assert group.index("survivor") < group.index("distance 1 &lt;= 4") < group.index("distance 3 &lt;= 4")
+
+
+def test_a_picture_that_cannot_be_read_is_said_to_be_so(tmp_path: Path) -> None:
+    rejection = make_rejection("image_corrupt", thumbnail=b"\xff\xd8 not a picture")
+    assert "unreadable picture" in _report(make_dataset(tmp_path, num_pairs=1, rejections=[rejection])).words
+
+
+def test_the_kept_sample_is_the_lowest_keys_over_all_shards(tmp_path: Path) -> None:
+    dataset = open_dataset(make_dataset(tmp_path, num_pairs=40, pairs_per_shard=7))
+    keys = [key for shard in dataset.manifest.shards for key in dataset.read_index(shard)["key"].to_pylist()]
+    sample = collect_pairs(dataset, survivor_keys=()).kept_sample
+    assert [pair.row["key"] for pair in sample] == sorted(keys)[:24]
+
+
+def test_figures_over_shards_equal_the_slow_obvious_count(tmp_path: Path) -> None:
+    dataset = open_dataset(make_dataset(tmp_path, num_pairs=20, pairs_per_shard=6))
+    figures = collect_pairs(dataset, survivor_keys=())
+    assert figures.hosts == {"host0.example": 7, "host1.example": 7, "host2.example": 6}
+    assert figures.caption_words == {7: 20}
+    assert figures.licences == {"not stated": 10, "CC BY 4.0": 10}
+    assert figures.sizes[14, 12] == sum(
+        number % 5 == 1 and number % 3 == 0 for number in range(20)
+    )  # 128 x 64
+    assert figures.sizes.total() == figures.aspects.total() == figures.score_twentieths.total() == 20
+
+
+def test_rare_hosts_are_forgotten_where_there_are_too_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "MAX_HOSTS", 2)
+    dataset = open_dataset(make_dataset(tmp_path, num_pairs=10, pairs_per_shard=10))
+    assert collect_pairs(dataset, survivor_keys=()).hosts == {"host0.example": 4}
+
+
+def test_search_terms_are_told_apart_as_unmatched_starved_and_saturated(tmp_path: Path) -> None:
+    root = make_dataset(tmp_path, num_pairs=9)
+    path = root / "queries.parquet"
+    table = pq.read_table(path)
+    matched = table["num_matched"].to_pylist()
+    capped = [
+        min(count, 1) if text != "red" else 0
+        for count, text in zip(matched, table["text"].to_pylist(), strict=True)
+    ]
+    pq.write_table(table.set_column(4, "num_kept", [capped]), path)
+    found = collect_queries(open_dataset(root), shown_ids=[0], max_pairs_per_query=1)
+    assert (found.num_unmatched, found.num_starved) == (2, 1)  # triangle and zebra; red
+    assert [row["text"] for row in found.starved] == ["red"]
+    assert [row["text"] for row in found.saturated] == ["square"]
+    assert found.texts == {0: "blue"}
+
+
+def test_the_funnel_is_drawn_to_scale() -> None:
+    stages = [StageCount(stage="match", num_in=200, num_out=50, dropped={"no_query": 150})]
+    drawn = funnel([*stages, replace(stages[0], stage="fetch", num_in=50, num_out=50, dropped={})])
+    assert 'd="M0.000 0H100.000L62.500 10H37.500Z"' in drawn
+    assert 'd="M37.500 0H62.500L62.500 10H37.500Z"' in drawn
+    assert "−150 (75.0 %)" in drawn
+    assert "nothing dropped" in drawn
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        (3, 3, [3, 4]),
+        (-1, 1, [-1, -0.5, 0, 0.5, 1]),
+        (0, 7, [0, 2, 4, 6, 8]),
+    ],
+)
+def test_ticks_are_round_and_hold_the_values(low: float, high: float, ticks: list[float]) -> None:
+    found = nice_ticks(low, high)
+    assert found[0] <= low <= high <= found[-1]
+    assert found == ticks
+
+
+def test_charts_of_nothing_are_nothing() -> None:
+    assert histogram(title="t", bins=[("a", 0)], x_label="x") == ""
+    assert line_chart(title="t", points=[(0, float("nan"))], x_label="x", y_label="y") == ""
+    assert heat_map(title="t", counts=[[0]], x_names="a", y_names="b", x_label="x", y_label="y") == ""
+
+
+def test_a_long_curve_is_thinned_to_means_of_equal_runs() -> None:
+    assert thin([(x, float(x)) for x in range(1000)], max_points=4) == [
+        (124.5, 124.5),
+        (374.5, 374.5),
+        (624.5, 624.5),
+        (874.5, 874.5),
+    ]
+
+
+def test_values_that_are_not_finite_are_counted_below_the_curve() -> None:
+    drawn = line_chart(
+        title="Loss", points=[(0, 2.0), (1, float("inf")), (2, 1.0)], x_label="step", y_label="loss"
+    )
+    assert "1 values are not finite" in drawn
+    assert "loss goes from 2 at step 0 to 1 at 2; lowest 1, highest 2" in drawn
+
+
+def test_an_address_is_shown_as_its_host_and_its_end() -> None:
+    assert short_address("https://a.example/one/two/three.jpg") == "a.example/…/three.jpg"
+    assert short_address("a.example") == "a.example"
+
+
+def test_a_new_manifest_needs_no_cap_in_its_config(tmp_path: Path) -> None:
+    root = make_dataset(tmp_path, num_pairs=1)
+    write_manifest(root, replace(read_manifest(root), config={"cap": {"max_pairs_per_query": "many"}}))
+    assert "Saturated" not in _report(root).words
+
+
+def _in_chromium(path: Path, profile: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    assert CHROMIUM is not None
+    quiet = ("--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync")
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-component-update", *quiet]
+    command += [f"--user-data-dir={profile}", "--enable-logging=stderr", *options, path.as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: apt-get install chromium")
+@pytest.mark.parametrize("width_px", [400, 1200])
+def test_a_browser_shows_every_section_and_has_nothing_to_complain_about(
+    tmp_path: Path, width_px: int
+) -> None:
+    """A copy of the page, allowed one script of ours, writes down what the browser made of it."""
+    html = write_report(_full_dataset(tmp_path / "data")).read_text("utf-8")
+    probe = (
+        "<script>for (const s of document.querySelectorAll('section')) {"
+        "const box = s.getBoundingClientRect();"
+        "console.log(`SEEN ${s.id} ${box.height > 40 && box.width > 200}`);}"
+        "const wide = [...document.querySelectorAll('main, section, figure, .card, .bars, .pairs')]"
+        ".filter(e => e.getBoundingClientRect().right > innerWidth).length;"
+        "const broken = [...document.images].filter(i => i.complete && !i.naturalWidth).length;"
+        "console.log(`WINDOW ${innerWidth} WIDE ${wide} BROKEN ${broken}`);"
+        "</script>"
+    )
+    page = tmp_path / "page.html"
+    page.write_text(
+        html.replace("default-src 'none'", "default-src 'none'; script-src 'unsafe-inline'") + probe, "utf-8"
+    )
+    frame = tmp_path / "frame.html"  # a window of chromium cannot be as narrow as a phone, a frame can
+    frame.write_text(f'<iframe src="page.html" style="width:{width_px}px;height:900px;border:0"></iframe>')
+    said = _in_chromium(frame, tmp_path / "profile", "--dump-dom").stderr
+    assert re.findall(r"SEEN (\w+) true", said) == SECTIONS
+    assert f"WINDOW {width_px} WIDE 0 BROKEN 0" in said
+    assert not re.search(r"CONSOLE.*(error|refused|violat)", said, re.IGNORECASE)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: apt-get install chromium")
+def test_a_browser_runs_no_script_that_a_caption_brings(tmp_path: Path) -> None:
+    hostile = "<script>console.log('RAN')</script><img src=x onerror=\"console.log('RAN')\">"
+    root = make_dataset(tmp_path / "data", num_pairs=1, captions=[hostile], name=hostile)
+    path = write_report(root)
+    assert "CONSOLE" not in _in_chromium(path, tmp_path / "one", "--dump-dom").stderr
+    # The second wall: with the caption not escaped, the page's policy still lets nothing run.
+    broken = tmp_path / "broken.html"
+    broken.write_text(path.read_text("utf-8").replace("<h1>", f"<h1>{hostile}"), "utf-8")
+    said = _in_chromium(broken, tmp_path / "two", "--dump-dom").stderr
+    assert "Refused" in said or "violates" in said
+    assert not re.search(r"CONSOLE[^\n]*\] \"RAN", said)
