@@ -30,7 +30,7 @@ FILE_NAMES = (
 BARE_FILE_NAMES = ("IMG_{number}.JPG", "DSC0{number}.jpg", "scan-{number}.png")
 BOILERPLATE = (
     "Click to enlarge the {colour} {thing}",
-    "Thumbnail for {colour} {thing}",
+    "Tap to view the {colour} {thing}",
     "Click here to view {colour} {thing}",
 )
 FEW_LETTERS = (

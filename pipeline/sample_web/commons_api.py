@@ -1,8 +1,8 @@
 """The part of the MediaWiki Action API that finds pictures, as Wikimedia Commons answers it.
 
-`action=query` with `generator=search` and `prop=imageinfo`, in format version 2: paging, errors that come with
-status 200, maxlag, rate limits and the odd 503. Protocol: mediawiki.org, API:Search, API:Imageinfo, API:Errors
-and warnings, Manual:Maxlag parameter.
+`action=query` with `generator=search` and `prop=imageinfo`, in format version 2: paging, errors that come
+with status 200, maxlag, rate limits and the odd 503. Protocol: mediawiki.org, API:Search, API:Imageinfo,
+API:Errors and warnings, Manual:Maxlag parameter.
 """
 
 import asyncio

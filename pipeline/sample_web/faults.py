@@ -1,7 +1,7 @@
 """Everything on the sample web that is not an ordinary picture with an ordinary caption, one role each.
 
-A role is a name, its share of the pictures and a function that puts one such thing into the world. Each occurs
-at least twice in a world of any size. The names stand in web.jsonl and truth.jsonl.
+A role is a name, its share of the pictures and a function that puts one such thing into the world. Each
+occurs at least twice in a world of any size. The names stand in web.jsonl and truth.jsonl.
 """
 
 import io

@@ -1,7 +1,7 @@
 """The bench on which the sample web is made: draws pictures, gives them addresses, and keeps the books.
 
-`faults` and `world` say what is to be there; here is how a thing gets its body file, its address, its entry at
-the search API or on a page, and its line in the truth.
+`faults` and `world` say what is to be there; here is how a thing gets its body file, its address, its entry
+at the search API or on a page, and its line in the truth.
 """
 
 import html
@@ -175,7 +175,7 @@ class Maker:
         reason: Reason | None = None,
     ) -> None:
         """Let the search API know a file; without a caption its title is all that it has."""
-        title = commons_title(group, scene)
+        title = title_of(scene, group)
         width_px, height_px = size_of(data) or (scene.width_px, scene.height_px)
         licence, licence_url = self.rng.choice(LICENCES)
         self.files.append(
@@ -223,14 +223,9 @@ class Maker:
         )
 
 
-def commons_title(group: int, scene: Scene) -> str:
-    """Return the name of a file, without namespace and ending: "Red umbrella on a wooden table 00123"."""
-    return f"{title_of(scene)} {group:05d}"
-
-
 def commons_url(group: int, scene: Scene, *, suffix: str = ".jpg") -> str:
     """Return where MediaWiki keeps a file: two folders by the MD5 of its name."""
-    name = f"{commons_title(group, scene).replace(' ', '_')}{suffix}"
+    name = f"{title_of(scene, group).replace(',', '').replace(' ', '_')}{suffix}"
     digest = md5(name.encode(), usedforsecurity=False).hexdigest()
     return f"http://upload.{DOMAIN}/commons/{digest[0]}/{digest[:2]}/{name}"
 
