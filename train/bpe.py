@@ -1,4 +1,6 @@
-"""CLIP's byte-pair encoding, token for token (CLIP/clip/simple_tokenizer.py), from the vocabulary file it is published with."""
+"""CLIP's byte-pair encoding, token for token (CLIP/clip/simple_tokenizer.py), from the vocabulary file it
+is published with.
+"""
 
 import gzip
 import hashlib
@@ -24,15 +26,19 @@ _WORD = regex.compile(
 def read_clip_merges(path: Path | None) -> list[str]:
     """Return CLIP's 48,894 merges, best first, each as two symbols with a space between.
 
-    Without a path the file is taken from an installed open_clip_torch. Raises ValueError if there is none, or if it is
-    another file than the one CLIP was trained with.
+    Without a path the file is taken from an installed open_clip_torch. Raises ValueError if there is none,
+    or if it is another file than the one CLIP was trained with.
     """
     path = path or _installed_vocab()
     if not path.is_file():
-        raise ValueError(f"no vocabulary at {path}. Next: pass --tokenizer.clip-vocab FILE, a copy of {VOCAB_NAME}")
+        raise ValueError(
+            f"no vocabulary at {path}. Next: pass --tokenizer.clip-vocab FILE, a copy of {VOCAB_NAME}"
+        )
     data = path.read_bytes()
     if (found := hashlib.sha256(data).hexdigest()) != VOCAB_SHA256:
-        raise ValueError(f"{path} has sha256 {found}, CLIP's {VOCAB_NAME} has {VOCAB_SHA256}. Next: fetch it again")
+        raise ValueError(
+            f"{path} has sha256 {found}, CLIP's {VOCAB_NAME} has {VOCAB_SHA256}. Next: fetch it again"
+        )
     return gzip.decompress(data).decode().split("\n")[1 : NUM_MERGES + 1]
 
 
@@ -53,14 +59,18 @@ def byte_symbols() -> dict[int, str]:
     >>> symbols[ord("a")], symbols[ord(" ")]
     ('a', 'Ġ')
     """
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    printable = [
+        *range(ord("!"), ord("~") + 1),
+        *range(ord("¡"), ord("¬") + 1),
+        *range(ord("®"), ord("ÿ") + 1),
+    ]
     others = [byte for byte in range(256) if byte not in printable]
     return {byte: chr(byte) for byte in printable} | {byte: chr(256 + n) for n, byte in enumerate(others)}
 
 
 def clean(caption: str) -> str:
     """Return the caption as CLIP reads it: repaired, unescaped twice, lower case, single spaces."""
-    repaired = html.unescape(html.unescape(ftfy.fix_text(caption)))
+    repaired: str = html.unescape(html.unescape(ftfy.fix_text(caption)))
     return regex.sub(r"\s+", " ", repaired).strip().lower()
 
 

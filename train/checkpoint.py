@@ -1,7 +1,7 @@
 """A training run frozen at a step: written whole, read back exactly, tokenizer and config included.
 
-    checkpoints/step-00000100.pt    plain tensors, numbers and text: torch.load(weights_only=True) reads it
-    checkpoints/latest              the name of the newest whole checkpoint
+checkpoints/step-00000100.pt    plain tensors, numbers and text: torch.load(weights_only=True) reads it
+checkpoints/latest              the name of the newest whole checkpoint
 """
 
 import json

@@ -1,7 +1,8 @@
-"""What a training run is: one frozen dataclass, checked on construction. Nothing here reads a file or imports torch.
+"""What a training run is: one frozen dataclass, checked on construction. Nothing here reads a file or
+imports torch.
 
-`ModelConfig` is the one open part: every architecture brings its own (see `train.models`), and the command line and
-`config.json` follow from whichever a recipe holds.
+`ModelConfig` is the one open part: every architecture brings its own (see `train.models`), and the command
+line and `config.json` follow from whichever a recipe holds.
 """
 
 from __future__ import annotations
@@ -32,14 +33,18 @@ class DataConfig:
     """How pairs become batches."""
 
     batch_size: int
-    min_crop_share: float = 1.0  # smallest training crop, as a share of the shorter side; 1 is the paper's crop
+    min_crop_share: float = (
+        1.0  # smallest training crop, as a share of the shorter side; 1 is the paper's crop
+    )
     flip: bool = False  # mirror half of the training pictures; wrong where captions say left and right
     num_decode_threads: int = 2
 
     def __post_init__(self) -> None:
-        _require(self.batch_size >= 2, "data.batch_size", self.batch_size, "a contrast needs at least 2")
-        _require(0 < self.min_crop_share <= 1, "data.min_crop_share", self.min_crop_share, "a share in (0, 1]")
-        _require(self.num_decode_threads >= 1, "data.num_decode_threads", self.num_decode_threads, "at least 1")
+        _require(self.batch_size >= 2, "data.batch_size", self.batch_size, "at least 2, for a contrast")
+        _require(0 < self.min_crop_share <= 1, "data.min_crop_share", self.min_crop_share, "in (0, 1]")
+        _require(
+            self.num_decode_threads >= 1, "data.num_decode_threads", self.num_decode_threads, "at least 1"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +71,9 @@ class TokenizerConfig:
 
     kind: Literal["dataset", "clip"] = "dataset"
     vocab_size: int = 4096  # an upper bound for `dataset`; `clip` has 49,408
-    clip_vocab: Path | None = None  # bpe_simple_vocab_16e6.txt.gz; None takes it from an installed open_clip_torch
+    clip_vocab: Path | None = (
+        None  # bpe_simple_vocab_16e6.txt.gz; None takes it from an installed open_clip_torch
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,8 +43,9 @@ class _Row:
 
 
 class PairReader:
-    """The pairs of a dataset. Every epoch holds each pair once, but for the last `num_pairs % batch_size` of its
-    order, which are left out so that all batches have the same size; another epoch leaves out others.
+    """The pairs of a dataset. Every epoch holds each pair once, but for the last `num_pairs % batch_size`
+    of its order, which are left out so that all batches have the same size; another epoch leaves out
+    others.
 
     A picture that cannot be decoded is left out of its batch, which is smaller by that much, and is named.
     """
@@ -95,7 +96,9 @@ class PairReader:
             except PICTURE_ERRORS as error:
                 bad_pictures.append(f"{row.key}: {error}")
         if len(pictures) < 2:
-            raise OSError(f"step {step}: {len(bad_pictures)} of {len(row_numbers)} pictures unread: {bad_pictures[0]}")
+            raise OSError(
+                f"step {step}: {len(bad_pictures)} of {len(row_numbers)} pictures unread: {bad_pictures[0]}"
+            )
         tokens = encode(self._tokenizer, captions, self._config.model.context_length)
         return Batch(step=step, images=stack(pictures), tokens=tokens, bad_pictures=tuple(bad_pictures))
 
@@ -115,11 +118,11 @@ class PairReader:
 def epoch_order(num_pairs: int, seed: int, epoch: int) -> NDArray[np.int64]:
     """Return the rows 0 .. num_pairs - 1 in the order of one epoch.
 
-    They are sorted by a hash (splitmix64) and not shuffled by a library's generator, whose stream may change with
-    its version.
+    They are sorted by a hash (splitmix64) and not shuffled by a library's generator, whose stream may
+    change with its version.
     """
     hashed = _splitmix64(np.array([seed], np.uint64))
-    hashed = _splitmix64(hashed + np.uint64(epoch))
+    hashed = _splitmix64(hashed + np.array([epoch], np.uint64))
     priorities = _splitmix64(hashed + np.arange(num_pairs, dtype=np.uint64))
     return np.argsort(priorities, kind="stable")
 

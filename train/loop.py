@@ -1,4 +1,5 @@
-"""MAIN PATH. A dataset and a config become a trained model in a run directory, through any number of interruptions.
+"""MAIN PATH. A dataset and a config become a trained model in a run directory, through any number of
+interruptions.
 
 The loop knows no architecture: a model is whatever `config.model.build` returns.
 """
@@ -19,7 +20,7 @@ from train.state import TrainState, begin_or_resume
 from train.transforms import normalise
 
 
-class TrainingFailed(RuntimeError):
+class TrainingError(RuntimeError):
     """The run cannot go on; what is kept stands in the message."""
 
 
@@ -27,13 +28,15 @@ def fit(config: TrainConfig, data: Path, run_dir: Path) -> Path:
     """Train to the end and return `run_dir`; a run that was begun there is taken up at its newest checkpoint.
 
     Raises ValueError for a dataset that is not finished or a run begun with another config or dataset, and
-    TrainingFailed when the loss is no number any more.
+    TrainingError when the loss is no number any more.
     """
     dataset = open_dataset(data)
     state = begin_or_resume(config, dataset, run_dir)
     reader = PairReader(dataset, state.tokenizer, config)
     num_steps = config.num_epochs * reader.steps_per_epoch
-    with RunLog(run_dir, first_step=state.step, num_steps=num_steps, batch_size=config.data.batch_size) as log:
+    with RunLog(
+        run_dir, first_step=state.step, num_steps=num_steps, batch_size=config.data.batch_size
+    ) as log:
         for batch in reader.batches(state.step, num_steps):
             lr = learning_rate(batch.step, num_steps, config.optim)
             loss = train_step(state, batch, lr, config.optim.max_logit_scale)
@@ -73,8 +76,9 @@ def _measure(
     """Return a line of metrics.jsonl. The one place where the loop waits for the device."""
     value = loss.item()
     if not math.isfinite(value):
-        raise TrainingFailed(
-            f"the loss is {value} at step {state.step}. Kept: the newest checkpoint in {run_dir / 'checkpoints'}. "
+        raise TrainingError(
+            f"the loss is {value} at step {state.step}. "
+            f"Kept: the newest checkpoint in {run_dir / 'checkpoints'}. "
             f"Next: a new run with a lower --optim.peak-lr or more --optim.num-warmup-steps"
         )
     return {

@@ -8,8 +8,8 @@ from torch import Tensor
 def clip_loss(image_features: Tensor, text_features: Tensor, logit_scale: Tensor) -> Tensor:
     """Return the mean of the two cross-entropies over a batch of N pairs (CLIP, figure 3).
 
-    Features are (N, embed_dim), not of unit length, row i of both from the same pair; `logit_scale` is the scalar
-    that the cosines are multiplied with. Computed in float32 also under autocast.
+    Features are (N, embed_dim), not of unit length, row i of both from the same pair; `logit_scale` is the
+    scalar that the cosines are multiplied with. Computed in float32 also under autocast.
     """
     with torch.autocast(image_features.device.type, enabled=False):
         image_features = F.normalize(image_features.float(), dim=-1)

@@ -1,8 +1,8 @@
 """What a run says about itself: JSONL files, TensorBoard, and a progress line.
 
-    metrics.jsonl        what the run learnt; a killed and resumed run leaves the bytes of an undisturbed one
-    timing.jsonl         how long it took, which no two runs share
-    bad_pictures.jsonl   the pictures that steps had to leave out
+metrics.jsonl        what the run learnt; a killed and resumed run leaves the bytes of an undisturbed one
+timing.jsonl         how long it took, which no two runs share
+bad_pictures.jsonl   the pictures that steps had to leave out
 """
 
 import json
@@ -22,7 +22,9 @@ _NAMES = ("metrics", "timing", "bad_pictures")
 
 
 class RunLog:
-    """Writes the logs of a run from `first_step` on; lines of later steps, left by a killed run, are dropped."""
+    """Writes the logs of a run from `first_step` on; lines of later steps, left by a killed run, are
+    dropped.
+    """
 
     def __init__(self, run_dir: Path, *, first_step: int, num_steps: int, batch_size: int) -> None:
         self._paths = {name: run_dir / f"{name}.jsonl" for name in _NAMES}
@@ -48,7 +50,9 @@ class RunLog:
         self._bar.close()
 
     def step(self, metrics: dict[str, Any]) -> None:
-        """Log the metrics of a step, which hold `step` and `loss`, and the timing since the last one logged."""
+        """Log the metrics of a step, which hold `step` and `loss`, and the timing since the last one
+        logged.
+        """
         timing = self._timing(metrics["step"])
         self._append("metrics", metrics)
         self._append("timing", timing)

@@ -11,7 +11,8 @@ from train.config import OptimConfig
 def learning_rate(step: int, num_steps: int, config: OptimConfig) -> float:
     """Return the rate of step 0, 1, ... num_steps - 1: linear up to the peak, then half a cosine towards 0.
 
-    The first step has peak / num_warmup_steps, not 0, so that no step is without effect; warm-up is cut to the run.
+    The first step has peak / num_warmup_steps, not 0, so that no step is without effect; warm-up is cut to
+    the run.
     """
     num_warmup_steps = min(config.num_warmup_steps, num_steps)
     if step < num_warmup_steps:
@@ -30,4 +31,6 @@ def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.peak_lr, betas=(config.beta1, config.beta2), eps=config.eps, fused=True)
+    return torch.optim.AdamW(
+        groups, lr=config.peak_lr, betas=(config.beta1, config.beta2), eps=config.eps, fused=True
+    )

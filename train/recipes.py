@@ -1,4 +1,6 @@
-"""Whole training runs by name: each a function that returns a TrainConfig; any field of it can be changed by a flag."""
+"""Whole training runs by name: each a function that returns a TrainConfig; any field of it can be changed
+by a flag.
+"""
 
 from collections.abc import Callable
 
@@ -68,7 +70,9 @@ def vit_b_16() -> TrainConfig:
 
 def vit_l_14() -> TrainConfig:
     """The paper's ViT-L/14."""
-    return _paper("vit_l_14", patch_side_px=14, vision_width=1024, num_layers=24, text_width=768, peak_lr=4e-4)
+    return _paper(
+        "vit_l_14", patch_side_px=14, vision_width=1024, num_layers=24, text_width=768, peak_lr=4e-4
+    )
 
 
 def _paper(

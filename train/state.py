@@ -83,7 +83,9 @@ def begin_or_resume(config: TrainConfig, dataset: Dataset, run_dir: Path) -> Tra
 
 
 def describe_run(config: TrainConfig, dataset: Dataset) -> dict[str, Any]:
-    """Return run/config.json: every field of the config, and which dataset it is, by content and not by place."""
+    """Return run/config.json: every field of the config, and which dataset it is, by content and not by
+    place.
+    """
     manifest = dataset.manifest
     identity = {"name": manifest.name, "num_pairs": manifest.num_pairs, "content_hash": manifest.content_hash}
     return {**to_json(config), "model": model_to_json(config.model), "dataset": identity}
@@ -115,7 +117,8 @@ def _refuse_other_run(begun: dict[str, Any], asked: dict[str, Any], run_dir: Pat
     lines = [line for line in differences(begun, asked) if not line.startswith(_FREE)]
     if lines:
         raise ValueError(
-            f"{run_dir} was begun differently: {'; '.join(lines)}. Next: pass another --run, or the same settings"
+            f"{run_dir} was begun differently: {'; '.join(lines)}. "
+            f"Next: pass another --run, or the same settings"
         )
 
 

@@ -1,4 +1,5 @@
-"""Captions to token ids: a vocabulary learnt from the dataset, or CLIP's own. Both live inside the checkpoint.
+"""Captions to token ids: a vocabulary learnt from the dataset, or CLIP's own. Both live inside the
+checkpoint.
 
 Every caption becomes start-of-text, its tokens, end-of-text and zeros. End-of-text is the highest id of the
 vocabulary, which is how the text tower finds it.
@@ -80,7 +81,9 @@ class ClipTokenizer(ClipBpe):
 
 
 def build_tokenizer(config: TokenizerConfig, captions: Iterable[str]) -> Tokenizer:
-    """Return the tokenizer that the config asks for. Raises ValueError where CLIP's vocabulary is not to be had."""
+    """Return the tokenizer that the config asks for. Raises ValueError where CLIP's vocabulary is not to be
+    had.
+    """
     if config.kind == "dataset":
         return DatasetTokenizer.train(captions, config.vocab_size)
     return ClipTokenizer("\n".join(read_clip_merges(config.clip_vocab)))
@@ -88,14 +91,14 @@ def build_tokenizer(config: TokenizerConfig, captions: Iterable[str]) -> Tokeniz
 
 def load_tokenizer(kind: str, state: str) -> Tokenizer:
     """Return the tokenizer whose `kind` and `state()` a checkpoint holds."""
-    return {"dataset": DatasetTokenizer, "clip": ClipTokenizer}[kind](state)
+    return ClipTokenizer(state) if kind == "clip" else DatasetTokenizer(state)
 
 
 def encode(tokenizer: Tokenizer, captions: Sequence[str], context_length: int) -> Tensor:
     """Return int64 ids (B, L), L the length of the longest caption and at most `context_length`.
 
-    A caption that is too long loses its end but keeps end-of-text. Cutting a batch to its longest caption is exact:
-    the text tower is causal and is read at end-of-text.
+    A caption that is too long loses its end but keeps end-of-text. Cutting a batch to its longest caption
+    is exact: the text tower is causal and is read at end-of-text.
     """
     start, end = tokenizer.vocab_size - 2, tokenizer.vocab_size - 1
     rows = [[start, *tokenizer.tokenize(caption)[: context_length - 2], end] for caption in captions]

@@ -24,12 +24,13 @@ PICTURE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError
 def training_pixels(data: bytes, side_px: int, config: DataConfig, randomness: bytes) -> NDArray[np.uint8]:
     """Return a random square crop, resized to (side_px, side_px, 3).
 
-    The crop's side is between `min_crop_share` of the picture's shorter side and all of it. Everything random is
-    taken from `randomness`, 16 bytes. Raises one of PICTURE_ERRORS.
+    The crop's side is between `min_crop_share` of the picture's shorter side and all of it. Everything
+    random is taken from `randomness`, 16 bytes. Raises one of PICTURE_ERRORS.
     """
     share, left, top, mirror = np.frombuffer(randomness, dtype="<u4") / 2**32  # four numbers in [0, 1)
     with Image.open(io.BytesIO(data)) as image:
-        # A JPEG of more than twice the size is decoded at a half, a quarter or an eighth, which is much quicker.
+        # A JPEG of more than twice the size is decoded at a half, a quarter or an eighth, which is much
+        # quicker.
         image.draft("RGB", (round(side_px / config.min_crop_share),) * 2)
         image.load()
     picture = _to_rgb(image)
@@ -69,7 +70,9 @@ def stack(pictures: list[NDArray[np.uint8]]) -> Tensor:
 
 
 def normalise(images: Tensor, device: torch.device) -> Tensor:
-    """Move uint8 pictures (B, 3, S, S) to the device and return them as float32 with CLIP's mean and deviation."""
+    """Move uint8 pictures (B, 3, S, S) to the device and return them as float32 with CLIP's mean and
+    deviation.
+    """
     mean = torch.tensor(MEAN, device=device).view(3, 1, 1)
     std = torch.tensor(STD, device=device).view(3, 1, 1)
     return (images.to(device, non_blocking=True).float() / 255 - mean) / std

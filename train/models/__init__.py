@@ -17,7 +17,9 @@ def model_to_json(config: ModelConfig) -> dict[str, Any]:
 
 
 def model_from_json(fields: dict[str, Any]) -> ModelConfig:
-    """Return the ModelConfig that `model_to_json` wrote. Raises ValueError for a name that is not in MODELS."""
+    """Return the ModelConfig that `model_to_json` wrote. Raises ValueError for a name that is not in
+    MODELS.
+    """
     name = fields["name"]
     if name not in MODELS:
         raise ValueError(f"unknown model {name!r}, known: {', '.join(MODELS)}. Next: update openwit")

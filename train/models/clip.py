@@ -15,8 +15,8 @@ from train.models.vit import VisionTransformer
 class Clip(TextTower):
     """A text tower and an image tower `visual` that embed into one space.
 
-    It is a text tower rather than having one, because OpenAI's checkpoints hold the text tower's parameters at the
-    top level, without a prefix.
+    It is a text tower rather than having one, because OpenAI's checkpoints hold the text tower's parameters
+    at the top level, without a prefix.
     """
 
     def __init__(
@@ -73,9 +73,13 @@ class ClipVit(ModelConfig):
             ("text_width", self.text_width, self.head_width),
         ):
             if whole <= 0 or whole % part:
-                raise ValueError(f"model.{name} is {whole}, must be a multiple of {part}. Next: change either")
+                raise ValueError(
+                    f"model.{name} is {whole}, must be a multiple of {part}. Next: change either"
+                )
         if self.context_length < 3:
-            raise ValueError(f"model.context_length is {self.context_length}, must be at least 3: start, word, end")
+            raise ValueError(
+                f"model.context_length is {self.context_length}, must be at least 3: start, word, end"
+            )
 
     def build(self, vocab_size: int) -> Clip:
         """Return the model on torch's default device."""

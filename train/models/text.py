@@ -1,4 +1,6 @@
-"""The text tower: a causal transformer (CLIP, sec. 2.4). In OpenAI's state dict its parameters lie at the top level."""
+"""The text tower: a causal transformer (CLIP, sec. 2.4). In OpenAI's state dict its parameters lie at the
+top level.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -7,14 +9,22 @@ from train.models.transformer import LayerNorm, Transformer
 
 
 class TextTower(nn.Module):
-    """Tokens (B, L), each row ending in end-of-text and zeros, to features (B, embed_dim), for any L <= context_length.
+    """Tokens (B, L), each row ending in end-of-text and zeros, to features (B, embed_dim), for any L <=
+    context_length.
 
-    Attention is causal and the feature is read at the end-of-text token, so what stands after it changes nothing:
-    a batch may be cut to its longest caption.
+    Attention is causal and the feature is read at the end-of-text token, so what stands after it changes
+    nothing: a batch may be cut to its longest caption.
     """
 
     def __init__(
-        self, *, vocab_size: int, context_length: int, width: int, num_layers: int, num_heads: int, embed_dim: int
+        self,
+        *,
+        vocab_size: int,
+        context_length: int,
+        width: int,
+        num_layers: int,
+        num_heads: int,
+        embed_dim: int,
     ) -> None:
         super().__init__()
         self.token_embedding = nn.Embedding(vocab_size, width)
@@ -44,4 +54,5 @@ class TextTower(nn.Module):
         x = self.ln_final(self.transformer(x))
         # End of text is the highest id of the vocabulary, so argmax finds it.
         x = x[torch.arange(len(x), device=x.device), text.argmax(dim=-1)]  # (B, W)
-        return x @ self.text_projection  # (B, embed_dim)
+        features: Tensor = x @ self.text_projection  # (B, embed_dim)
+        return features

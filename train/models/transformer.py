@@ -1,4 +1,4 @@
-"""The residual attention block that both towers share, under OpenAI's parameter names (CLIP/clip/model.py)."""
+"""The residual attention block that both towers share, with OpenAI's parameter names (clip/model.py)."""
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,9 @@ class LayerNorm(nn.LayerNorm):
 
 
 def quick_gelu(x: Tensor) -> Tensor:
-    """Return x * sigmoid(1.702 x), written by SiLU: one kernel forward and one back in place of three and five."""
+    """Return x * sigmoid(1.702 x), written by SiLU: one kernel forward and one back in place of three and
+    five.
+    """
     return F.silu(1.702 * x) * (1 / 1.702)
 
 
@@ -33,9 +35,21 @@ class Attention(nn.Module):
         batch, length, width = x.shape
         qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)  # (B, L, 3W)
         q, k, v = qkv.view(batch, length, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)  # 3 of (B, H, L, W/H)
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=is_causal)
+        mixed = _attend(q, k, v, is_causal)
         out: Tensor = self.out_proj(mixed.transpose(1, 2).reshape(batch, length, width))
         return out
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, is_causal: bool) -> Tensor:
+    if q.device.type != "cpu":
+        return F.scaled_dot_product_attention(q, k, v, is_causal=is_causal)
+    # torch's fused kernel is several times slower than its parts on a CPU, for sequences as short as ours.
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)  # (B, H, L, L)
+    if is_causal:
+        length = scores.shape[-1]
+        scores = scores + torch.full((length, length), float("-inf"), dtype=scores.dtype).triu(1)
+    mixed: Tensor = scores.softmax(dim=-1) @ v
+    return mixed
 
 
 class Mlp(nn.Module):
@@ -77,5 +91,5 @@ class Transformer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for block in self.resblocks:
-            x = block(x, self.is_causal)
+            x = block(x, self.is_causal)  # (B, L, W)
         return x

@@ -7,10 +7,19 @@ from train.models.transformer import LayerNorm, Transformer
 
 
 class VisionTransformer(nn.Module):
-    """Pictures (B, 3, S, S), normalised, to features (B, embed_dim); S is the side that `positional_embedding` fits."""
+    """Pictures (B, 3, S, S), normalised, to features (B, embed_dim); S is the side that
+    `positional_embedding` fits.
+    """
 
     def __init__(
-        self, *, image_side_px: int, patch_side_px: int, width: int, num_layers: int, num_heads: int, embed_dim: int
+        self,
+        *,
+        image_side_px: int,
+        patch_side_px: int,
+        width: int,
+        num_layers: int,
+        num_heads: int,
+        embed_dim: int,
     ) -> None:
         super().__init__()
         num_patches = (image_side_px // patch_side_px) ** 2
@@ -28,4 +37,5 @@ class VisionTransformer(nn.Module):
         class_token = self.class_embedding.to(x.dtype).expand(len(x), 1, -1)
         x = torch.cat([class_token, x], dim=1) + self.positional_embedding  # (B, 1 + patches, W)
         x = self.transformer(self.ln_pre(x))
-        return self.ln_post(x[:, 0]) @ self.proj  # (B, embed_dim)
+        features: Tensor = self.ln_post(x[:, 0]) @ self.proj  # (B, embed_dim)
+        return features

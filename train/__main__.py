@@ -1,0 +1,120 @@
+"""The command line of the trainer: python -m train fit | eval | submit. Exit status 0 done, 1 failed, 2
+wrong request.
+"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from manifests.store import write_bytes
+from train.config import TrainConfig
+from train.evals import EVALS
+from train.launch import LAUNCHERS
+from train.loop import TrainingError, fit
+from train.recipes import RECIPES
+from train.trained import load_trained
+
+USAGE = f"""\
+usage: python -m train fit <recipe> --data DIR --run DIR [flags]     recipes: {", ".join(RECIPES)}
+       python -m train eval [<eval>] --run DIR [flags]               evals: {", ".join(EVALS)}
+       python -m train submit [<launcher>] [flags] -- <recipe> --data DIR --run DIR [flags]
+                                                                     launchers: {", ".join(LAUNCHERS)}
+Each prints its flags with --help, for example: python -m train fit demo --help
+
+A first run:
+  python -m train fit demo --data data/demo --run runs/demo
+  python -m train eval --run runs/demo --data pictures/by_object --name objects --templates simple
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """What `fit` needs beside the recipe's own fields."""
+
+    data: Path  # a finished dataset, as `python -m pipeline build` writes it
+    run: Path  # where the run lives; one that was begun there is taken up where it was
+    config: Annotated[TrainConfig, tyro.conf.arg(name="")]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    commands = {"fit": run_fit, "eval": run_eval, "submit": run_submit}
+    name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if name in ("--help", "-h"):
+        print(USAGE)
+        return 0
+    try:
+        if name not in commands:
+            raise ValueError(
+                f"unknown command {name!r}, known: {', '.join(commands)}. Next: python -m train --help"
+            )
+        return commands[name](rest)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except (TrainingError, OSError) as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(
+            "stopped; the newest checkpoint is kept. Next: the same command goes on from it", file=sys.stderr
+        )
+        return 1
+
+
+def run_fit(arguments: Sequence[str]) -> int:
+    """Train by a recipe and its flags."""
+    recipe, flags = _pick(arguments, RECIPES, "recipe")
+    request = tyro.cli(
+        Fit,
+        prog=f"python -m train fit {recipe}",
+        description=f"{RECIPES[recipe].__doc__}\n\nExample: python -m train fit {recipe} --data D --run R",
+        args=flags,
+        default=Fit(data=tyro.MISSING, run=tyro.MISSING, config=RECIPES[recipe]()),
+        config=(tyro.conf.AvoidSubcommands,),
+    )
+    fit(request.config, request.data, request.run)
+    print(f"done: {request.run}")
+    return 0
+
+
+def run_eval(arguments: Sequence[str]) -> int:
+    """Evaluate the newest checkpoint of a run and write RUN/evals/<eval>-<name>.json."""
+    kind, flags = _pick(arguments, EVALS, "eval", default="zero_shot")
+    evaluation = tyro.cli(EVALS[kind], prog=f"python -m train eval {kind}", args=flags)
+    result = evaluation.evaluate(load_trained(evaluation.run))
+    path = evaluation.run / "evals" / f"{kind}-{evaluation.name}.json"
+    write_bytes(path, (json.dumps(result, indent=1, ensure_ascii=False) + "\n").encode())
+    print(f"{evaluation.summary(result)}; {path}")
+    return 0
+
+
+def run_submit(arguments: Sequence[str]) -> int:
+    """Start `fit` where a launcher says, with what follows `--`."""
+    kind, rest = _pick(arguments, LAUNCHERS, "launcher", default="local")
+    split = rest.index("--") if "--" in rest else len(rest)
+    launcher = tyro.cli(LAUNCHERS[kind], prog=f"python -m train submit {kind}", args=rest[:split])
+    if not rest[split + 1 :]:
+        raise ValueError("nothing to submit. Next: python -m train submit local -- demo --data DIR --run DIR")
+    return launcher.submit(rest[split + 1 :])
+
+
+def _pick(
+    arguments: Sequence[str], table: Mapping[str, object], noun: str, default: str | None = None
+) -> tuple[str, list[str]]:
+    """Return the name that the arguments begin with, or the default, and the arguments after it."""
+    named = bool(arguments) and not arguments[0].startswith("-")
+    name = arguments[0] if named else default
+    if name is None or name not in table:
+        given = "no" if name is None else f"unknown {name!r} as"
+        raise ValueError(f"{given} {noun}, known: {', '.join(table)}. Next: python -m train --help")
+    return name, list(arguments[1:] if named else arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,33 @@
+"""Evaluations by name. A new one is a file here with a frozen dataclass, one line below, and a test.
+
+The dataclass's fields become the flags of `python -m train eval <name>`.
+"""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from train.evals.zero_shot import ZeroShot
+from train.trained import TrainedModel
+
+
+class Evaluation(Protocol):
+    """What `python -m train eval` asks of an evaluation."""
+
+    @property
+    def run(self) -> Path:
+        """The run whose newest checkpoint is evaluated."""
+
+    @property
+    def name(self) -> str:
+        """Of the result: RUN/evals/<eval>-<name>.json."""
+
+    def evaluate(self, trained: TrainedModel) -> dict[str, Any]:
+        """Return the result as plain JSON values. Raises ValueError for data that cannot be evaluated."""
+
+    def summary(self, result: dict[str, Any]) -> str:
+        """Return the result as one line."""
+
+
+EVALS: dict[str, type[Evaluation]] = {
+    "zero_shot": ZeroShot,
+}

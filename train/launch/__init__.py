@@ -1,0 +1,22 @@
+"""Where a training run is started, by name. A new place is a file here with a frozen dataclass, one line
+below, and a test.
+
+The dataclass's fields become the flags of `python -m train submit <name>`.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from train.launch.local import Local
+
+
+class Launcher(Protocol):
+    """What `python -m train submit` asks of a launcher."""
+
+    def submit(self, fit_arguments: Sequence[str]) -> int:
+        """Start `python -m train fit` with these arguments; return the exit status of what was started."""
+
+
+LAUNCHERS: dict[str, type[Launcher]] = {
+    "local": Local,
+}

@@ -1,0 +1,29 @@
+"""A run on this machine, as a process of its own, started again when it dies of something other than its
+own mistake.
+"""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Local:
+    """Run `fit` here, and again from its newest checkpoint if it is killed.
+
+    Example: python -m train submit local --max-restarts 3 -- demo --data data/demo --run runs/demo
+    """
+
+    max_restarts: int = 0  # after a signal only: a run that failed by itself would fail again
+
+    def submit(self, fit_arguments: Sequence[str]) -> int:
+        """Return fit's exit status; 128 + the signal's number where one ended it for good."""
+        command = [sys.executable, "-m", "train", "fit", *fit_arguments]
+        for _ in range(self.max_restarts + 1):
+            status = subprocess.run(command, check=False).returncode
+            if status >= 0:
+                return status
+            print(f"fit was ended by {signal.Signals(-status).name}", file=sys.stderr)
+        return 128 - status
