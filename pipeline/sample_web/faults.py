@@ -235,10 +235,10 @@ def truncated(maker: Maker, subject: Subject) -> bytes:
     return subject.data[: round(len(subject.data) * maker.rng.uniform(0.3, 0.8))]
 
 
-def damaged_jpeg(maker: Maker, subject: Subject) -> bytes:
-    """Return the file with its quantisation tables and everything after them overwritten."""
-    position = subject.data.index(b"\xff\xdb")
-    return subject.data[:position] + maker.rng.randbytes(2000)
+def damaged_jpeg(_maker: Maker, subject: Subject) -> bytes:
+    """Return the file with a Huffman table that no decoder can build: its header is fine, its pixels are lost."""
+    counts = subject.data.index(b"\xff\xc4") + 5  # marker, length and class; then codes per length
+    return subject.data[:counts] + b"\xff" * 16 + subject.data[counts + 16 :]
 
 
 def damaged_png(maker: Maker, subject: Subject) -> bytes:
