@@ -1,1 +1,1 @@
-"""What a dataset is on disk: the contract between `pipeline`, which writes it, and `train`, which reads it."""
+"""What a dataset is on disk: the contract between `pipeline`, which writes it, and `train`, its reader."""

@@ -35,7 +35,8 @@ class Show:
             print(json.dumps(asdict(manifest), indent=1, ensure_ascii=False))
             return 0
         num_bytes = sum(shard.tar.num_bytes for shard in manifest.shards)
-        print(f"{manifest.name}: {manifest.num_pairs:,} pairs in {len(manifest.shards)} shards, {num_bytes:,} bytes")
+        num_shards = len(manifest.shards)
+        print(f"{manifest.name}: {manifest.num_pairs:,} pairs in {num_shards} shards of {num_bytes:,} bytes")
         print(f"made {manifest.created_at} by {manifest.code_version}, content {manifest.content_hash[:16]}")
         for stage in manifest.funnel:
             reasons = ", ".join(f"{reason} {count:,}" for reason, count in stage.dropped.items())
@@ -84,7 +85,7 @@ Command = (
 
 def main(arguments: list[str]) -> int:
     """Run a command; return 0 done, 1 the dataset is not whole, 2 the request was wrong."""
-    command = tyro.cli(Command, args=arguments, prog="python -m manifests", description=USAGE)  # type: ignore[arg-type]
+    command = tyro.cli(Command, args=arguments, prog="python -m manifests", description=USAGE)
     try:
         return command.run()
     except DatasetError as error:

@@ -1,14 +1,14 @@
 """The records of a dataset's manifest and the columns of its tables. No I/O here: see `store`.
 
-    <dataset>/manifest.json             written last, atomically: present means complete
-              shards/00000.tar          <key>.jpg <key>.txt <key>.json
-              shards/sizes.json         {"00000.tar": 9987, ...}, where open_clip looks for it
-              index/00000.parquet       INDEX_SCHEMA, one row per pair, in the order of the shard
-              rejections/*.parquet      REJECTION_SCHEMA, one row per dropped record
-              samples.parquet           SAMPLE_SCHEMA, some of each reason with thumbnails, for the report
-              queries.parquet           QUERY_SCHEMA, the search terms, numbered
-              report.html               derived, not part of the contract
-              work/                     the build's own; may be deleted once the manifest is there
+<dataset>/manifest.json             written last, atomically: present means complete
+          shards/00000.tar          <key>.jpg <key>.txt <key>.json
+          shards/sizes.json         {"00000.tar": 9987, ...}, where open_clip looks for it
+          index/00000.parquet       INDEX_SCHEMA, one row per pair, in the order of the shard
+          rejections/*.parquet      REJECTION_SCHEMA, one row per dropped record
+          samples.parquet           SAMPLE_SCHEMA, some of each reason with thumbnails, for the report
+          queries.parquet           QUERY_SCHEMA, the search terms, numbered
+          report.html               derived, not part of the contract
+          work/                     the build's own; may be deleted once the manifest is there
 """
 
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Reading and writing a dataset's files: atomic writes, hashes, the manifest's JSON. No checks here: see `verify`."""
+"""Reading and writing a dataset's files: atomic writes, hashes, the manifest's JSON. Checks: `verify`."""
 
 import hashlib
 import json
@@ -98,7 +98,9 @@ def manifest_from_bytes(data: bytes) -> Manifest:
         fields["files"] = tuple(FileRecord(**file) for file in fields["files"])
         fields["shards"] = tuple(
             Shard(
-                tar=FileRecord(**shard["tar"]), index=FileRecord(**shard["index"]), num_pairs=shard["num_pairs"]
+                tar=FileRecord(**shard["tar"]),
+                index=FileRecord(**shard["index"]),
+                num_pairs=shard["num_pairs"],
             )
             for shard in fields["shards"]
         )

@@ -67,9 +67,13 @@ def funnel_mismatches(funnel: Iterable[StageCount]) -> list[str]:
     previous: StageCount | None = None
     for stage in funnel:
         if stage.num_in != stage.num_out + sum(stage.dropped.values()) or stage.num_out < 0:
-            problems.append(f"stage {stage.stage}: {stage.num_in} in is not {stage.num_out} out + {stage.dropped}")
+            problems.append(
+                f"stage {stage.stage}: {stage.num_in} in is not {stage.num_out} out + {stage.dropped}"
+            )
         if previous and previous.num_out != stage.num_in:
-            problems.append(f"stage {stage.stage} takes {stage.num_in}, {previous.stage} gives {previous.num_out}")
+            problems.append(
+                f"stage {stage.stage} takes {stage.num_in}, {previous.stage} gives {previous.num_out}"
+            )
         previous = stage
     return problems
 
@@ -138,7 +142,9 @@ def tar_problem(path: Path, index: pa.Table) -> str | None:
     """Return how the members of a tar differ from its index, None where they do not."""
     rows = index.select(["key", "offset", "num_bytes"]).to_pylist()
     wanted = [
-        (f"{row['key']}.{ending}", row if ending == "jpg" else None) for row in rows for ending in ("jpg", "txt", "json")
+        (f"{row['key']}.{ending}", row if ending == "jpg" else None)
+        for row in rows
+        for ending in ("jpg", "txt", "json")
     ]
     try:
         with tarfile.open(path, "r:") as tar:
@@ -149,5 +155,6 @@ def tar_problem(path: Path, index: pa.Table) -> str | None:
         return f"its {len(members)} members are not those of the index, in its order"
     for member, (name, row) in zip(members, wanted, strict=True):
         if row and (member.offset_data, member.size) != (row["offset"], row["num_bytes"]):
-            return f"{name} lies at {member.offset_data} + {member.size}, the index says {row['offset']} + {row['num_bytes']}"
+            lies, said = f"{member.offset_data} + {member.size}", f"{row['offset']} + {row['num_bytes']}"
+            return f"{name} lies at {lies}, the index says {said}"
     return None

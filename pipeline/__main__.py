@@ -1,8 +1,8 @@
 """The command line: python -m pipeline build RECIPE [--any.field VALUE]."""
 
 import sys
-from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import tyro
 
@@ -10,13 +10,14 @@ from manifests.schema import Manifest
 from pipeline.build import build
 from pipeline.config import BuildConfig, RunOptions
 from pipeline.recipes import RECIPES, Recipe
-from pipeline.sample_web import make_world, serving_world, sources_of
+from pipeline.sample_web.serve import ENDPOINT, serving_world
+from pipeline.sample_web.world import make_world
 
 USAGE = """Build a dataset of (image, text) pairs.
 
     python -m pipeline build demo
     python -m pipeline build laptop --queries terms.txt --table.paths urls.parquet --dataset runs/mine
-    python -m pipeline build laptop --queries terms.txt --folder.paths photos --folder.templates 'a photo of a {}.'
+    python -m pipeline build laptop --queries terms.txt --folder.paths photos --folder.templates 'a {}.'
 """
 
 
@@ -28,7 +29,9 @@ def main(arguments: list[str]) -> int:
         return 0 if arguments and wanted else 2
     recipes = {name: (recipe.__doc__ or "", recipe()) for name, recipe in RECIPES.items()}
     try:
-        recipe = tyro.extras.overridable_config_cli(recipes, args=arguments[1:], prog="python -m pipeline build", description=USAGE)
+        recipe = tyro.extras.overridable_config_cli(
+            recipes, args=arguments[1:], prog="python -m pipeline build", description=USAGE
+        )
         print_result(run(recipe), recipe.run)
     except ValueError as error:
         sys.stderr.write(f"pipeline build: {error}\n")
@@ -39,22 +42,22 @@ def main(arguments: list[str]) -> int:
 def run(recipe: Recipe) -> Manifest:
     """Build a recipe, with the sample web up while it runs where it is asked for."""
     config, options = recipe.config, recipe.run
-    with ExitStack() as stack:
-        if options.sample_web is not None:
-            make_world(options.sample_web)
-            config = with_sample_web(config, options)
-            web = stack.enter_context(serving_world(options.sample_web))
-            options = replace(options, connect_to=(*options.connect_to, *web.connect_to))
+    if options.sample_web is None:
         return build(config, options)
+    make_world(options.sample_web, quiet=options.quiet)
+    with serving_world(options.sample_web) as served:
+        options = replace(options, connect_to=(*options.connect_to, *served.connect_to))
+        return build(with_sample_web(config, options.sample_web), options)
 
 
-def with_sample_web(config: BuildConfig, options: RunOptions) -> BuildConfig:
-    """Return the configuration with the sample web's search terms and sources where it names none."""
-    assert options.sample_web is not None
-    queries = config.queries or str(options.sample_web / "queries.txt")
-    commons, table = sources_of(options.sample_web)
-    sources = replace(config.sources, commons=replace(config.sources.commons, endpoint=commons), table=replace(config.sources.table, paths=(table,), caption_column="alt"))
-    return replace(config, queries=queries, sources=sources)
+def with_sample_web(config: BuildConfig, root: Path) -> BuildConfig:
+    """Return the configuration with the sample web's search terms, search engine and table of URLs."""
+    sources = replace(
+        config.sources,
+        commons=replace(config.sources.commons, endpoint=ENDPOINT),
+        table=replace(config.sources.table, paths=(str(root / "urls.parquet"),), caption_column="alt"),
+    )
+    return replace(config, queries=str(root / "queries.txt"), sources=sources)
 
 
 def print_result(manifest: Manifest, options: RunOptions) -> None:

@@ -19,12 +19,12 @@ from pipeline.parts import Part, parts_in, sum_of
 from pipeline.records import Rejection, reject
 
 HIT_SCHEMA = pa.schema([("query_id", pa.int32()), ("priority", pa.uint64())])
-# One row per term that occurs: its pairs, and the highest priority that is still within the cap (null: all are).
+# One row per term that occurs: its pairs, and the highest priority within its cap (null: all are).
 DEMAND_SCHEMA = pa.schema([("query_id", pa.int32()), ("num_pairs", pa.int64()), ("threshold", pa.uint64())])
 
 
-class CountPerQuery(beam.PTransform):  # type: ignore[misc]
-    """Parts of pairs -> parts of DEMAND_SCHEMA in `out`: how many pairs each term has, and where its cap lies."""
+class CountPerQuery(beam.PTransform):
+    """Parts of pairs -> parts of DEMAND_SCHEMA in `out`: the pairs and the cap of each term."""
 
     def __init__(self, parts: list[Part], max_pairs: int, out: Path) -> None:
         super().__init__()
@@ -90,7 +90,9 @@ class Caps:
         thresholds: dict[int, int] = {}
         for part in parts_in(folder):
             capped = part.rows(["query_id", "threshold"]).drop_null()
-            thresholds.update(zip(capped["query_id"].to_pylist(), capped["threshold"].to_pylist(), strict=True))
+            thresholds.update(
+                zip(capped["query_id"].to_pylist(), capped["threshold"].to_pylist(), strict=True)
+            )
         return cls(thresholds, max_pairs)
 
     def accept(self, pairs: pa.Table, stage: str) -> tuple[pa.Table, list[Rejection]]:

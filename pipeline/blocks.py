@@ -5,6 +5,7 @@ blocks it costs a tenth (docs/DECISIONS.md). Keys are small ints, values are byt
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 import apache_beam as beam
 import numpy as np
@@ -37,8 +38,8 @@ def split(table: pa.Table, buckets: np.ndarray) -> Iterator[tuple[int, bytes]]:
     """Yield (bucket, block) for the rows of each bucket; `buckets` is int (N,), one per row."""
     order = np.argsort(buckets, kind="stable")
     values, starts = np.unique(buckets[order], return_index=True)
-    ends = np.append(starts[1:], len(order))
-    for value, start, end in zip(values, starts, ends, strict=True):
+    edges = np.append(starts, len(order))
+    for value, (start, end) in zip(values, pairwise(edges), strict=True):
         yield int(value), pack(table.take(pa.array(order[start:end])))
 
 
@@ -48,7 +49,7 @@ def bucket_of_hex(ids: pa.ChunkedArray, num_buckets: int) -> np.ndarray:
     return prefixes * num_buckets >> 32
 
 
-class GroupBlocks(beam.PTransform):  # type: ignore[misc]  # Beam publishes no types
+class GroupBlocks(beam.PTransform):
     """(bucket, block) -> (bucket, blocks): the only shuffle in a build."""
 
     def expand(self, blocks: beam.PCollection) -> beam.PCollection:

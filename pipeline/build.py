@@ -91,7 +91,10 @@ class Job:
 
     def publish(self) -> Manifest:
         """Gather what the phases left into the dataset; write its manifest and its report."""
-        dataset, rejections = self.options.dataset, [p for name in PHASES for p in rejection_files(self.folder(name))]
+        dataset, rejections = (
+            self.options.dataset,
+            [p for name in PHASES for p in rejection_files(self.folder(name))],
+        )
         ordered = self.parts("ordered")
         shards = tuple(finish.read_shards([part.name for part in parts_in(dataset / "index")], dataset))
         files = (
@@ -114,7 +117,9 @@ def crawl(job: Job, out: Path) -> None:
     """Ask every source for candidates."""
     work = Crawl(job.config.sources, job.queries, job.network, out)
     if work.num_units == 0:
-        raise ValueError("no source says where to look: give --commons.endpoint, --table.paths or --folder.paths")
+        raise ValueError(
+            "no source says where to look: give --commons.endpoint, --table.paths or --folder.paths"
+        )
     job.run_beam(work, "candidates", work.num_units)
 
 
@@ -126,7 +131,9 @@ def match(job: Job, out: Path) -> None:
 def count_demand(job: Job, out: Path) -> None:
     """Find each term's cap before fetching: higher, since some pictures will be lost on the way."""
     cap = job.config.cap
-    job.run_beam(CountPerQuery(job.parts("matched"), int(cap.max_pairs_per_query * cap.oversample), out), "demand")
+    job.run_beam(
+        CountPerQuery(job.parts("matched"), int(cap.max_pairs_per_query * cap.oversample), out), "demand"
+    )
 
 
 def select(job: Job, out: Path) -> None:
@@ -208,7 +215,9 @@ def _begun(config: BuildConfig, options: RunOptions) -> Iterator[Job]:
         raise ValueError("no search terms: give --queries FILE, one term per line")
     if not Path(config.queries).is_file():
         raise ValueError(f"queries: {config.queries} is not a file")
-    queries = [Query(query_id=number, text=text) for number, text in enumerate(read_queries(Path(config.queries)))]
+    queries = [
+        Query(query_id=number, text=text) for number, text in enumerate(read_queries(Path(config.queries)))
+    ]
     work = options.dataset / "work"
     work.mkdir(parents=True, exist_ok=True)
     with (work / "lock").open("w") as lock:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-
 from filters.checks import ImageChecks, TextChecks
+
 from filters.urls import UrlRules
 from pipeline.limits import Encode, Fetch, require
 from pipeline.sources import Sources
@@ -26,7 +26,9 @@ class Cap:
     """The cap before fetching is this much higher, since some pictures will not be had or are copies."""
 
     def __post_init__(self) -> None:
-        require(self.max_pairs_per_query >= 1, self.max_pairs_per_query, "cap.max-pairs-per-query must be >= 1")
+        require(
+            self.max_pairs_per_query >= 1, self.max_pairs_per_query, "cap.max-pairs-per-query must be >= 1"
+        )
         require(self.oversample >= 1, self.oversample, "cap.oversample must be >= 1")
 
 
@@ -84,5 +86,7 @@ class RunOptions:
         for entry in self.connect_to:
             host, _, address = entry.partition("=")
             require(
-                bool(host) and address.rpartition(":")[2].isdigit(), entry, "connect-to must be HOST=ADDRESS:PORT"
+                bool(host) and address.rpartition(":")[2].isdigit(),
+                entry,
+                "connect-to must be HOST=ADDRESS:PORT",
             )

@@ -12,7 +12,6 @@ from pipeline.records import CANDIDATE_SCHEMA, Candidate, Query, Rejection, to_t
 from pipeline.sources import Sources
 
 
-
 @dataclass(frozen=True, slots=True)
 class UnitGroup:
     """Units of one source that are read one after the other."""
@@ -21,7 +20,7 @@ class UnitGroup:
     units: tuple[str, ...]
 
 
-class Crawl(beam.PTransform):  # type: ignore[misc]
+class Crawl(beam.PTransform):
     """Every unit of every source that is on -> a part of candidates in `out`."""
 
     def __init__(self, sources: Sources, queries: Sequence[Query], network: Network, out: Path) -> None:
@@ -38,7 +37,8 @@ class Crawl(beam.PTransform):  # type: ignore[misc]
         return (
             begin
             | "groups of units" >> beam.Create(self.groups)
-            | "read sources" >> beam.FlatMap(
+            | "read sources"
+            >> beam.FlatMap(
                 read_units, sources=self.sources, queries=self.queries, network=self.network, out=self.out
             )
         )

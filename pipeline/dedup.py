@@ -20,22 +20,50 @@ from pipeline.parts import Part, parts_in, sum_of
 
 # The columns that decide; `rank` sorts pairs from best to worst.
 PRINT_SCHEMA = pa.schema(
-    [("rank", pa.string()), ("unit", pa.string()), ("key", pa.string()), ("sha256", pa.string()), ("phash", pa.uint64())]
+    {
+        "rank": pa.string(),
+        "unit": pa.string(),
+        "key": pa.string(),
+        "sha256": pa.string(),
+        "phash": pa.uint64(),
+    }
 )
 # `worse` is a copy of `better`, `distance` bits away; both are ranks.
 COPY_SCHEMA = pa.schema(
-    [("worse", pa.string()), ("worse_unit", pa.string()), ("better", pa.string()), ("better_unit", pa.string())]
-    + [("better_key", pa.string()), ("distance", pa.int32()), ("exact", pa.bool_())]
+    {
+        "worse": pa.string(),
+        "worse_unit": pa.string(),
+        "better": pa.string(),
+        "better_unit": pa.string(),
+        "better_key": pa.string(),
+        "distance": pa.int32(),
+        "exact": pa.bool_(),
+    }
 )
 # What a unit needs to know of its pairs: the dropped ones, and how many each kept one stands for.
 VERDICT_SCHEMA = pa.schema(
-    [("unit", pa.string()), ("pair_id", pa.string()), ("reason", pa.string()), ("detail", pa.string())]
-    + [("kept_key", pa.string()), ("num_duplicates", pa.int32())]
+    {
+        "unit": pa.string(),
+        "pair_id": pa.string(),
+        "reason": pa.string(),
+        "detail": pa.string(),
+        "kept_key": pa.string(),
+        "num_duplicates": pa.int32(),
+    }
 )
-PRINT_COLUMNS = ["pair_id", "unit", "key", "sha256", "phash", "original_width", "original_height", "original_bytes"]
+PRINT_COLUMNS = [
+    "pair_id",
+    "unit",
+    "key",
+    "sha256",
+    "phash",
+    "original_width",
+    "original_height",
+    "original_bytes",
+]
 
 
-class FindCopies(beam.PTransform):  # type: ignore[misc]
+class FindCopies(beam.PTransform):
     """Parts of pictures -> parts of COPY_SCHEMA in `out`: every pair of a picture and a better copy of it."""
 
     def __init__(self, parts: list[Part], max_distance: int, out: Path) -> None:
@@ -50,7 +78,9 @@ class FindCopies(beam.PTransform):  # type: ignore[misc]
             | "hashes" >> beam.FlatMap(_hash_blocks, num_buckets=num_buckets)
             | "by hash" >> GroupBlocks()
             | "equal hashes"
-            >> beam.FlatMap(equal_hashes, max_distance=self.max_distance, num_buckets=num_buckets, out=self.out)
+            >> beam.FlatMap(
+                equal_hashes, max_distance=self.max_distance, num_buckets=num_buckets, out=self.out
+            )
             | "by parts of the hash" >> GroupBlocks()
             | "near hashes" >> beam.Map(near_hashes, max_distance=self.max_distance, out=self.out)
         )
@@ -97,7 +127,9 @@ def near_hashes(group: tuple[int, Iterable[bytes]], max_distance: int, out: Path
     bucket, blocks = group
     table = unpack(blocks, sort_by="rank")
     found = pairs_within(table["phash"].to_numpy(), table["block_key"].to_numpy(), max_distance)
-    found = np.unique(np.sort(found, axis=1), axis=0)  # rows are sorted: the smaller index is the better picture
+    found = np.unique(
+        np.sort(found, axis=1), axis=0
+    )  # rows are sorted: the smaller index is the better picture
     copies = []
     if len(found):
         better, worse = (table.take(pa.array(found[:, side])).to_pylist() for side in (0, 1))
@@ -108,7 +140,9 @@ def near_hashes(group: tuple[int, Iterable[bytes]], max_distance: int, out: Path
     return name
 
 
-def _copy(worse: dict[str, object], better: dict[str, object], distance: int, exact: bool) -> dict[str, object]:
+def _copy(
+    worse: dict[str, object], better: dict[str, object], distance: int, exact: bool
+) -> dict[str, object]:
     return {
         "worse": worse["rank"],
         "worse_unit": worse["unit"],
@@ -134,7 +168,9 @@ def judge_copies(copies: Path, verdicts: Path) -> None:
 
     Every dropped picture points at its best better copy; those pointers end at a picture without one.
     """
-    rows = pa.concat_tables([COPY_SCHEMA.empty_table(), *(part.rows() for part in parts_in(copies))]).to_pylist()
+    rows = pa.concat_tables(
+        [COPY_SCHEMA.empty_table(), *(part.rows() for part in parts_in(copies))]
+    ).to_pylist()
     # An exact copy is named as such, whatever else it is near to.
     rows.sort(key=lambda row: (row["worse"], not row["exact"], row["better"]))
     chosen: dict[str, dict[str, object]] = {}

@@ -13,7 +13,15 @@ import pyarrow.parquet as pq
 
 from filters.queries import queries_sha256
 from filters.sampling import priority
-from manifests.schema import QUERY_SCHEMA, REJECTION_SCHEMA, SAMPLE_SCHEMA, FileRecord, Manifest, Shard, StageCount
+from manifests.schema import (
+    QUERY_SCHEMA,
+    REJECTION_SCHEMA,
+    SAMPLE_SCHEMA,
+    FileRecord,
+    Manifest,
+    Shard,
+    StageCount,
+)
 from manifests.store import content_hash, record_file, write_bytes, write_manifest, write_table
 from pipeline.fetch.pixels import thumbnail
 from pipeline.parts import Part, count_rejections, parts_in
@@ -32,7 +40,8 @@ def funnel(rejections: Sequence[Path], num_candidates: int) -> tuple[StageCount,
     """Count the funnel from the rejected rows themselves; what comes out of a stage goes into the next."""
     counts = count_rejections(rejections)
     dropped = {
-        stage: {reason: count for (at, reason), count in sorted(counts.items()) if at == stage} for stage in STAGES
+        stage: {reason: count for (at, reason), count in sorted(counts.items()) if at == stage}
+        for stage in STAGES
     }
     num_in = num_candidates + sum(dropped["crawl"].values())
     stages = []
@@ -45,7 +54,8 @@ def funnel(rejections: Sequence[Path], num_candidates: int) -> tuple[StageCount,
 
 def write_rejections(files: Sequence[Path], dataset: Path) -> list[FileRecord]:
     """Write every rejected row, in the order of the phases, to rejections/."""
-    records, rows, num_rows = [], [REJECTION_SCHEMA.empty_table()], 0
+    records: list[FileRecord] = []
+    rows, num_rows = [REJECTION_SCHEMA.empty_table()], 0
     for last, file in _with_last(files):
         rows.append(pq.read_table(file, columns=REJECTION_SCHEMA.names))
         num_rows += len(rows[-1])
@@ -78,7 +88,9 @@ def write_samples(files: Sequence[Path], fetched: Path, dataset: Path) -> FileRe
 
 def _cut(rows: list[Row]) -> None:
     """Keep the first by hash, those with a picture before those without."""
-    rows.sort(key=lambda row: (row["thumbnail"] is None, priority(f"{row['url']}\n{row['caption']}", "sample")))
+    rows.sort(
+        key=lambda row: (row["thumbnail"] is None, priority(f"{row['url']}\n{row['caption']}", "sample"))
+    )
     del rows[SAMPLES_PER_REASON:]
 
 
@@ -104,7 +116,13 @@ def write_queries(queries: Sequence[Query], demand: Path, kept: Sequence[Part], 
     for part in kept:
         found = part.rows(["query_ids"])["query_ids"].combine_chunks().flatten().to_numpy()
         num_kept += np.bincount(found, minlength=len(queries))
-    columns = [[q.query_id for q in queries], [q.text for q in queries], ["given"] * len(queries), matched, num_kept]
+    columns = [
+        [q.query_id for q in queries],
+        [q.text for q in queries],
+        ["given"] * len(queries),
+        matched,
+        num_kept,
+    ]
     path = dataset / "queries.parquet"
     write_table(path, pa.table(columns, schema=QUERY_SCHEMA))
     return record_file(dataset, path)

@@ -37,11 +37,17 @@ class Fetch:
 
     def __post_init__(self) -> None:
         for name in ("timeout_s", "connect_timeout_s"):
-            require(getattr(self, name) > 0, getattr(self, name), f"fetch.{name.replace('_', '-')} must be > 0")
+            require(
+                getattr(self, name) > 0, getattr(self, name), f"fetch.{name.replace('_', '-')} must be > 0"
+            )
         for name in ("max_bytes", "max_tries", "concurrency", "per_host_concurrency", "pairs_per_unit"):
-            require(getattr(self, name) >= 1, getattr(self, name), f"fetch.{name.replace('_', '-')} must be >= 1")
+            require(
+                getattr(self, name) >= 1, getattr(self, name), f"fetch.{name.replace('_', '-')} must be >= 1"
+            )
         for name in ("max_redirects", "per_host_interval_s", "max_retry_after_s"):
-            require(getattr(self, name) >= 0, getattr(self, name), f"fetch.{name.replace('_', '-')} must be >= 0")
+            require(
+                getattr(self, name) >= 0, getattr(self, name), f"fetch.{name.replace('_', '-')} must be >= 0"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

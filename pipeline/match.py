@@ -8,8 +8,8 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 from apache_beam.utils.shared import Shared
-
 from filters.checks import screen_caption
+
 from filters.queries import QueryIndex
 from filters.reasons import Drop, Reason
 from filters.sampling import pair_id, priority
@@ -26,7 +26,7 @@ MATCH, TEXT, DISTINCT = "match", "text", "distinct"
 Row = dict[str, Any]
 
 
-class MatchCandidates(beam.PTransform):  # type: ignore[misc]
+class MatchCandidates(beam.PTransform):
     """Parts of candidates -> parts of distinct pairs, written to `out`."""
 
     def __init__(self, parts: list[Part], queries: list[Query], config: BuildConfig, out: Path) -> None:
@@ -38,17 +38,23 @@ class MatchCandidates(beam.PTransform):  # type: ignore[misc]
         return (
             begin
             | "each part of candidates" >> beam.Create(self.parts)
-            | "match and screen" >> beam.ParDo(ScreenCandidates(self.queries, self.config, self.out, num_buckets))
+            | "match and screen"
+            >> beam.ParDo(ScreenCandidates(self.queries, self.config, self.out, num_buckets))
             | "by URL" >> GroupBlocks()
             | "drop repeats" >> beam.Map(drop_repeats, out=self.out)
         )
 
 
-class ScreenCandidates(beam.DoFn):  # type: ignore[misc]
+class ScreenCandidates(beam.DoFn):
     """A part of candidates -> blocks of pairs by URL; writes what it rejects."""
 
     def __init__(self, queries: list[Query], config: BuildConfig, out: Path, num_buckets: int) -> None:
-        self.texts, self.config, self.out, self.num_buckets = [q.text for q in queries], config, out, num_buckets
+        self.texts, self.config, self.out, self.num_buckets = (
+            [q.text for q in queries],
+            config,
+            out,
+            num_buckets,
+        )
         self.shared = Shared()
 
     def setup(self) -> None:
@@ -62,7 +68,9 @@ class ScreenCandidates(beam.DoFn):  # type: ignore[misc]
         yield from split(to_table(pairs, PAIR_SCHEMA), buckets)
 
 
-def screen(candidates: list[Row], index: QueryIndex, config: BuildConfig) -> tuple[list[Row], list[Rejection]]:
+def screen(
+    candidates: list[Row], index: QueryIndex, config: BuildConfig
+) -> tuple[list[Row], list[Rejection]]:
     """Return the pairs among candidates, and why the others are none."""
     pairs: list[Row] = []
     rejections: list[Rejection] = []

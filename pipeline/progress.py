@@ -44,7 +44,9 @@ def num_files(folder: Path) -> Callable[[], int]:
 def shown(label: str, unit: str, total: int | None, count: Callable[[], int], quiet: bool) -> Iterator[None]:
     """Show a bar with rate and time left while the body runs; `count` says how far it is."""
     done = threading.Event()
-    with tqdm(total=total, desc=f"{label:<12}", unit=unit, disable=quiet, delay=1.0, mininterval=INTERVAL_S) as bar:
+    with tqdm(
+        total=total, desc=f"{label:<12}", unit=unit, disable=quiet, delay=1.0, mininterval=INTERVAL_S
+    ) as bar:
 
         def follow() -> None:
             while not done.wait(INTERVAL_S):

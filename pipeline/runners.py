@@ -29,7 +29,10 @@ def run(transform: beam.PTransform, workers: int) -> None:
     encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())
     info = fn_runner.ExtendedProvisionInfo(beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded))
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
-    with _worker_watch(), beam.Pipeline(runner=fn_runner.FnApiRunner(provision_info=info), options=options) as pipeline:
+    with (
+        _worker_watch(),
+        beam.Pipeline(runner=fn_runner.FnApiRunner(provision_info=info), options=options) as pipeline,
+    ):
         pipeline | transform.__class__.__name__ >> transform
 
 
@@ -47,6 +50,8 @@ class _worker_watch:  # noqa: N801  # reads as a verb in a with statement
         if "Worker subprocess exited" not in str(args.exc_value):
             self.previous(args)
             return
-        message = "build stopped: a worker process was killed. What is done is kept; run the same command again.\n"
+        message = (
+            "build stopped: a worker process was killed. What is done is kept; run the same command again.\n"
+        )
         os.write(2, message.encode())
         os._exit(WORKER_LOST_STATUS)

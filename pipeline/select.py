@@ -21,7 +21,7 @@ CAP = "cap"
 NUM_LANES = 64
 
 
-class SelectPairs(beam.PTransform):  # type: ignore[misc]
+class SelectPairs(beam.PTransform):
     """Parts of distinct pairs -> units <lane>-<number> of pairs to fetch, written to `out`."""
 
     def __init__(self, parts: list[Part], caps: Caps, pairs_per_unit: int, out: Path) -> None:
@@ -36,9 +36,8 @@ class SelectPairs(beam.PTransform):  # type: ignore[misc]
             | "each part of pairs" >> beam.Create(self.parts)
             | "cap" >> beam.FlatMap(_capped, caps=self.caps, out=self.out, num_cuts=num_cuts)
             | "by host" >> GroupBlocks()
-            | "units" >> beam.FlatMap(
-                _write_units, pairs_per_unit=self.pairs_per_unit, out=self.out, num_cuts=num_cuts
-            )
+            | "units"
+            >> beam.FlatMap(_write_units, pairs_per_unit=self.pairs_per_unit, out=self.out, num_cuts=num_cuts)
         )
 
 

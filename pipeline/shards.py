@@ -22,7 +22,7 @@ from manifests.store import write_table, written_whole
 from pipeline.balance import Caps
 from pipeline.blocks import GroupBlocks, bucket_of_hex, num_buckets_for, split, unpack
 from pipeline.parts import REJECTIONS, Part, sum_of, write_part
-from pipeline.records import KEPT_SCHEMA, rejections_table, reject
+from pipeline.records import KEPT_SCHEMA, reject, rejections_table
 from pipeline.tar import append_member, end_tar
 
 DEDUP, FINAL_CAP = "dedup", "final_cap"
@@ -31,7 +31,7 @@ MAX_OPEN_TARS = 128
 Row = dict[str, Any]
 
 
-class KeepBest(beam.PTransform):  # type: ignore[misc]
+class KeepBest(beam.PTransform):
     """Parts of pictures -> parts in `out` without those that the verdicts call copies."""
 
     def __init__(self, parts: list[Part], verdicts: Path, out: Path) -> None:
@@ -59,7 +59,7 @@ def keep_best(part: Part, verdicts: Path, out: Path) -> str:
     return part.name
 
 
-class OrderByKey(beam.PTransform):  # type: ignore[misc]
+class OrderByKey(beam.PTransform):
     """Parts of kept pictures -> parts in `out` that, one after the other, hold them in the order of keys."""
 
     def __init__(self, parts: list[Part], caps: Caps, out: Path) -> None:
@@ -118,7 +118,7 @@ def plan_shards(parts: list[Part], pairs_per_shard: int) -> list[ShardPlan]:
     return plans
 
 
-class WriteShards(beam.PTransform):  # type: ignore[misc]
+class WriteShards(beam.PTransform):
     """Plans -> shards and indexes in the dataset; the pictures come straight from where they are staged."""
 
     def __init__(self, plans: list[ShardPlan], staged: Path, dataset: Path) -> None:
@@ -131,7 +131,7 @@ class WriteShards(beam.PTransform):  # type: ignore[misc]
 
 
 def write_shard(plan: ShardPlan, staged: Path, dataset: Path) -> str:
-    """Write a shard's tar, then its index, which says that the shard is whole; skip it where that is there."""
+    """Write a shard's tar, then its index, which says that it is whole; skip a shard that is there."""
     index = dataset / "index" / f"{plan.name}.parquet"
     if index.exists():
         return plan.name

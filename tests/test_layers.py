@@ -1,4 +1,4 @@
-"""Who may import whom, read from the syntax trees: house rules that a reviewer would otherwise have to remember."""
+"""Who may import whom, read from the syntax trees: house rules that nobody has to remember."""
 
 import ast
 from collections.abc import Iterator
@@ -25,7 +25,18 @@ ONLY_IN = {
 LAYERS = {
     "pipeline": (
         {"records", "limits", "tar", "blocks", "parts", "progress", "runners"},
-        {"fetch", "sources", "config", "sample_web", "balance", "dedup", "select", "match", "crawl", "shards"},
+        {
+            "fetch",
+            "sources",
+            "config",
+            "sample_web",
+            "balance",
+            "dedup",
+            "select",
+            "match",
+            "crawl",
+            "shards",
+        },
         {"finish"},
         {"build"},
         {"recipes"},

@@ -25,7 +25,9 @@ def test_an_untouched_dataset_has_no_mismatch(dataset: Path) -> None:
     assert list(verify(dataset)) == []
 
 
-@pytest.mark.parametrize("pattern", ["shards/*.tar", "index/*.parquet", "rejections/*", "*.parquet", "shards/*.json"])
+@pytest.mark.parametrize(
+    "pattern", ["shards/*.tar", "index/*.parquet", "rejections/*", "*.parquet", "shards/*.json"]
+)
 def test_a_changed_byte_of_a_file_is_found_and_named(dataset: Path, pattern: str) -> None:
     path = sorted(dataset.glob(pattern))[0]
     change_byte(path, random.Random(pattern).randrange(10_000))
@@ -47,13 +49,17 @@ def test_a_missing_and_an_unrecorded_file_are_named(dataset: Path) -> None:
     assert {mismatch.path for mismatch in verify(dataset)} == {f"shards/{tar.name}", "shards/99999.tar"}
 
 
-def test_the_command_fails_with_the_name_of_the_file(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_fails_with_the_name_of_the_file(
+    dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["verify", str(dataset)]) == 0
     change_byte(sorted(dataset.glob("index/*"))[0], 77)
     assert main(["verify", str(dataset)]) == 1
     assert "index/00000.parquet: has sha256" in capsys.readouterr().out
 
 
-def test_a_directory_without_a_manifest_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_directory_without_a_manifest_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["show", str(tmp_path)]) == 2
     assert "holds no manifest.json" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import random
 from collections import defaultdict
+from typing import Any
 
 import pyarrow as pa
 
@@ -16,14 +17,16 @@ def make_pairs(num_pairs: int, num_queries: int) -> pa.Table:
     for number in range(num_pairs):
         terms = sorted({min(int(rng.paretovariate(0.7)) - 1, num_queries - 1) for _ in range(3)})
         url = f"http://a.test/{number}"
-        rows.append({"pair_id": pair_id(url, ""), "url": url, "caption": "", "source": "table", "query_ids": terms})
+        rows.append(
+            {"pair_id": pair_id(url, ""), "url": url, "caption": "", "source": "table", "query_ids": terms}
+        )
     return pa.Table.from_pylist(rows, schema=PAIR_SCHEMA)
 
 
-def slow_accepted(rows: list[dict[str, object]], max_pairs: int) -> set[object]:
+def slow_accepted(rows: list[dict[str, Any]], max_pairs: int) -> set[str]:
     by_query = defaultdict(list)
     for row in rows:
-        for query_id in row["query_ids"]:  # type: ignore[attr-defined]
+        for query_id in row["query_ids"]:
             by_query[query_id].append(row["pair_id"])
     return {pair for pairs in by_query.values() for pair in sorted(pairs)[:max_pairs]}
 

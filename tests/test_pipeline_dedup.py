@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,16 +18,16 @@ from pipeline.records import IMAGE_SCHEMA
 from pipeline.runners import run
 
 
-def make_pictures(num_pictures: int) -> list[dict[str, object]]:
+def make_pictures(num_pictures: int) -> list[dict[str, Any]]:
     """Random hashes, a third of them near an earlier one, some with equal bytes."""
     rng = random.Random(1)
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     for number in range(num_pictures):
         phash, sha256 = rng.getrandbits(64), f"{number:064x}"
         if rows and rng.random() < 0.35:
             near = rng.choice(rows)
             flipped = sum({1 << rng.randrange(64) for _ in range(rng.choice([0, 0, 2, 4, 5, 6]))})
-            phash = int(near["phash"]) ^ flipped  # type: ignore[call-overload]
+            phash = int(near["phash"]) ^ flipped
             sha256 = str(near["sha256"]) if flipped == 0 and rng.random() < 0.5 else sha256
         url = f"http://a.test/{number}"
         rows.append(
@@ -39,18 +40,20 @@ def make_pictures(num_pictures: int) -> list[dict[str, object]]:
     return rows
 
 
-def is_better(a: dict[str, object], b: dict[str, object]) -> bool:
-    return (-int(a["original_width"]), a["pair_id"]) < (-int(b["original_width"]), b["pair_id"])  # type: ignore[call-overload, operator]
+def is_better(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    return (-int(a["original_width"]), a["pair_id"]) < (-int(b["original_width"]), b["pair_id"])
 
 
-def slow_reason(row: dict[str, object], rows: list[dict[str, object]]) -> str | None:
+def slow_reason(row: dict[str, Any], rows: list[dict[str, Any]]) -> str | None:
     better = [other for other in rows if other is not row and is_better(other, row)]
     if any(other["sha256"] == row["sha256"] for other in better):
         return "exact_duplicate"
-    return "near_duplicate" if any(hamming(other["phash"], row["phash"]) <= 4 for other in better) else None  # type: ignore[arg-type]
+    return "near_duplicate" if any(hamming(other["phash"], row["phash"]) <= 4 for other in better) else None
 
 
-def test_every_picture_gets_the_verdict_of_the_slow_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_picture_gets_the_verdict_of_the_slow_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(blocks, "ROWS_PER_BUCKET", 100)  # several buckets
     rows = make_pictures(600)
     for unit in ("unit0", "unit1", "unit2"):

@@ -126,7 +126,11 @@ class Client:
                 if response.status in BUSY:
                     return _busy(response.status, response.headers.get("Retry-After"))
                 body = await _read(response, max_bytes)
-                return Answer(response.status, response.headers, body) if isinstance(body, bytes) else Failure(body)
+                return (
+                    Answer(response.status, response.headers, body)
+                    if isinstance(body, bytes)
+                    else Failure(body)
+                )
         except TimeoutError:
             return Failure(Drop(Reason.TIMEOUT, f"no whole answer within {self.limits.timeout_s:g} s"))
         except aiohttp.ClientConnectorDNSError as error:

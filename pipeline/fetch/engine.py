@@ -15,8 +15,8 @@ from typing import IO, Any
 
 import pyarrow.parquet as pq
 
-from filters.hashes import content_key
-from filters.reasons import Drop
+from filters.reasons import Drop, Reason
+from filters.sampling import content_key
 from manifests.store import written_whole
 from pipeline.config import BuildConfig
 from pipeline.fetch.client import Client, open_client
@@ -53,7 +53,12 @@ def fetch_units(
 
 
 async def _fetch_all(
-    units: Sequence[str], selected: Path, fetched: Path, config: BuildConfig, network: Network, progress: Progress
+    units: Sequence[str],
+    selected: Path,
+    fetched: Path,
+    config: BuildConfig,
+    network: Network,
+    progress: Progress,
 ) -> None:
     open_units = asyncio.Semaphore(MAX_OPEN_UNITS)
     with ThreadPoolExecutor(os.cpu_count()) as threads:
@@ -116,7 +121,9 @@ class _Unit:
     async def read(self, url: str) -> bytes | Drop:
         """Return the bytes at a URL: over HTTP, or from the folders that were given as a source."""
         folder = self.config.sources.folder
-        return folder.read_bytes(url) if folder.owns(url) else await self.client.download(url)
+        if not folder.owns(url):
+            return await self.client.download(url)
+        return folder.read_bytes(url) or Drop(Reason.SOURCE_ERROR, "the file is gone or empty")
 
     def stage(self, pair: Row, picture: EncodedPicture, tar: IO[bytes]) -> None:
         offset = append_member(tar, f"{pair['pair_id']}.jpg", picture.data)

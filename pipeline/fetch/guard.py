@@ -79,7 +79,9 @@ class GuardedResolver(AbstractResolver):
         """Return the addresses that `host` may be reached at."""
         if found := self._connect_to.find(host.lower()):
             return [
-                ResolveResult(hostname=host, host=found[0], port=found[1], family=socket.AF_INET, proto=0, flags=0)
+                ResolveResult(
+                    hostname=host, host=found[0], port=found[1], family=socket.AF_INET, proto=0, flags=0
+                )
             ]
         results = await self._names.resolve(host, port, family)
         allowed = [result for result in results if check_address(result["host"]) is None]

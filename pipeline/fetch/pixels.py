@@ -1,4 +1,4 @@
-"""Bytes to a stored picture: header first, then decode, orient, hash, resize, encode. All in one thread."""
+"""Bytes to a stored picture: header first, then decode, orient, hash, resize, encode, in one thread."""
 
 import io
 import struct
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps
 
-from filters.checks import ImageChecks, screen_header
+from filters.checks import ImageChecks, screen_image
 from filters.hashes import phash, sha256_hex
 from filters.images import ImageHeader, read_header
 from filters.reasons import Drop, Reason
@@ -17,9 +17,19 @@ from pipeline.limits import Encode
 
 # What Pillow raises on damaged files, seen on hundreds of them.
 DECODE_ERRORS = (
-    OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, OverflowError, AttributeError,
-    MemoryError, struct.error, zlib.error, Image.DecompressionBombError,
-)  # fmt: skip
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    ArithmeticError,
+    AttributeError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +48,11 @@ class EncodedPicture:
 
 def encode_picture(data: bytes, checks: ImageChecks, encode: Encode) -> EncodedPicture | Drop:
     """Return the picture of a file as it is to be stored, or why it is not kept."""
-    header = read_header(data)
-    if header is None:
-        return Drop(Reason.NOT_AN_IMAGE, f"{len(data)} bytes that begin with {data[:8].hex(' ') or 'nothing'}")
-    if drop := screen_header(header, checks):
-        return drop
+    screened = screen_image(data, checks)
+    if screened.drop:
+        return screened.drop
+    header = screened.header
+    assert header is not None
     try:
         image = decode(data, header, encode.shorter_side_px)
     except DECODE_ERRORS as error:

@@ -12,7 +12,7 @@ from pipeline.progress import Tally
 from pipeline.select import lanes_of_worker
 
 
-class FetchUnits(beam.PTransform):  # type: ignore[misc]
+class FetchUnits(beam.PTransform):
     """Units of selected pairs -> parts of pictures in `out`. Every lane is fetched by one worker."""
 
     def __init__(
@@ -33,13 +33,19 @@ class FetchUnits(beam.PTransform):  # type: ignore[misc]
         return begin | "lanes of each worker" >> beam.Create(self.groups) | "fetch" >> beam.ParDo(self.fetch)
 
 
-class FetchLanes(beam.DoFn):  # type: ignore[misc]
+class FetchLanes(beam.DoFn):
     """The units of some lanes -> the names of their parts."""
 
     def __init__(
         self, selected: Path, out: Path, config: BuildConfig, network: Network, tallies: Path
     ) -> None:
-        self.selected, self.out, self.config, self.network, self.tallies = selected, out, config, network, tallies
+        self.selected, self.out, self.config, self.network, self.tallies = (
+            selected,
+            out,
+            config,
+            network,
+            tallies,
+        )
 
     def process(self, units: list[str]) -> Iterator[str]:
         tally = Tally(self.tallies)

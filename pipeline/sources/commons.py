@@ -39,7 +39,11 @@ class Commons:
 
     def __post_init__(self) -> None:
         require(1 <= self.page_size <= 500, self.page_size, "commons.page-size must be 1 to 500")
-        require(self.max_results_per_query >= 1, self.max_results_per_query, "commons.max-results-per-query must be >= 1")
+        require(
+            self.max_results_per_query >= 1,
+            self.max_results_per_query,
+            "commons.max-results-per-query must be >= 1",
+        )
         require(self.max_tries >= 1, self.max_tries, "commons.max-tries must be >= 1")
 
     @property
@@ -96,7 +100,9 @@ class _Search:
         while num_results < self.config.max_results_per_query:
             answer = await self._ask({**self._base, "gsrsearch": term, **position})
             if isinstance(answer, Drop):
-                yield reject("crawl", answer, Candidate(url=self.config.endpoint, caption=term, source="commons"))
+                yield reject(
+                    "crawl", answer, Candidate(url=self.config.endpoint, caption=term, source="commons")
+                )
                 return
             pages = sorted(answer.get("query", {}).get("pages", []), key=lambda page: page.get("index", 0))
             for page in pages[: self.config.max_results_per_query - num_results]:
@@ -148,7 +154,9 @@ def _to_candidate(page: dict[str, Any], term: str) -> Candidate | Rejection:
         return reject("crawl", Drop(Reason.SOURCE_ERROR, f"{page.get('title')} has no file"), candidate)
     mime = str(info.get("mime", ""))
     if not mime.startswith("image/"):
-        return reject("crawl", Drop(Reason.SOURCE_ERROR, f"{mime or 'no type'} is not an image type"), candidate)
+        return reject(
+            "crawl", Drop(Reason.SOURCE_ERROR, f"{mime or 'no type'} is not an image type"), candidate
+        )
     return candidate
 
 

@@ -40,14 +40,14 @@ class Folder:
                 raise ValueError(f"folder.paths: {path} is not a folder")
         return [f"{number:05d}" for number in range(len(self.paths))]
 
-    def read(
-        self, unit: str, queries: Sequence[Query], network: Network
-    ) -> Iterator[Candidate | Rejection]:
+    def read(self, unit: str, queries: Sequence[Query], network: Network) -> Iterator[Candidate | Rejection]:
         """Yield a candidate per picture; one without a caption is a Rejection."""
         root = Path(self.paths[int(unit)])
         for path in sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES):
             name = path.relative_to(root).as_posix()
-            candidate = Candidate(url=f"{SCHEME}{int(unit)}/{name}", caption=self.caption(path, name), source="folder")
+            candidate = Candidate(
+                url=f"{SCHEME}{int(unit)}/{name}", caption=self.caption(path, name), source="folder"
+            )
             if candidate.caption:
                 yield candidate
             else:

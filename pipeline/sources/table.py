@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import orjson
 import pyarrow as pa
@@ -43,17 +43,18 @@ class Table:
         """Return the tables in order. Raises ValueError for a path that is none."""
         found: list[Path] = []
         for path in map(Path, self.paths):
-            inside = sorted(p for p in path.rglob("*") if p.name.endswith(SUFFIXES)) if path.is_dir() else [path]
+            inside = (
+                sorted(p for p in path.rglob("*") if p.name.endswith(SUFFIXES)) if path.is_dir() else [path]
+            )
             if not inside or not all(file.is_file() and file.name.endswith(SUFFIXES) for file in inside):
+                known = ", ".join(SUFFIXES)
                 raise ValueError(
-                    f"table.paths: {path} is not a table or a folder with one; known endings: {', '.join(SUFFIXES)}"
+                    f"table.paths: {path} is no table or folder with one; known endings: {known}"
                 )
             found += inside
         return found
 
-    def read(
-        self, unit: str, queries: Sequence[Query], network: Network
-    ) -> Iterator[Candidate | Rejection]:
+    def read(self, unit: str, queries: Sequence[Query], network: Network) -> Iterator[Candidate | Rejection]:
         """Yield the candidates of one file; a row without URL or caption is a Rejection."""
         path = self.files()[int(unit)]
         num_rows = 0
@@ -63,7 +64,9 @@ class Table:
                 yield self._candidate(row, path.name, num_rows)
         except (OSError, EOFError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
             detail = f"{path.name} breaks off after row {num_rows}: {type(error).__name__}"
-            yield reject("crawl", Drop(Reason.SOURCE_ERROR, detail), Candidate(url="", caption="", source="table"))
+            yield reject(
+                "crawl", Drop(Reason.SOURCE_ERROR, detail), Candidate(url="", caption="", source="table")
+            )
 
     def _candidate(self, row: dict[str, Any] | None, name: str, number: int) -> Candidate | Rejection:
         row = row or {}
@@ -88,14 +91,17 @@ def read_rows(path: Path) -> Iterator[dict[str, Any] | None]:
         for batch in pq.ParquetFile(path).iter_batches(batch_size=10_000):
             yield from batch.to_pylist()
         return
-    file: IO[bytes] = gzip.open(path) if path.suffix == ".gz" else path.open("rb")
-    with file:
+    with _open(path) as file:
         if ".jsonl" in path.suffixes:
             yield from map(_parse_json_line, file)
         else:
             delimiter = "\t" if ".tsv" in path.suffixes else ","
             text = io.TextIOWrapper(file, encoding="utf-8", errors="replace", newline="")
             yield from csv.DictReader(text, delimiter=delimiter)
+
+
+def _open(path: Path) -> IO[bytes]:
+    return cast(IO[bytes], gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
 
 
 def _parse_json_line(line: bytes) -> dict[str, Any] | None:
