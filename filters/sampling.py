@@ -15,6 +15,11 @@ def pair_id(url: str, caption: str) -> str:
     return blake2b(f"{url}\n{caption}".encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
 
+def content_key(sha256: str, caption: str) -> str:
+    """Return the key of a pair in a dataset: 32 hex digits, from its picture's SHA-256 and its caption."""
+    return blake2b(f"{sha256}\n{caption}".encode(errors="surrogatepass"), digest_size=16).hexdigest()
+
+
 def priority(text: str, salt: str = "") -> int:
     """Return 64 bits that depend on `text` and `salt` alone, in any process on any machine.
 

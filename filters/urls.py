@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from urllib.parse import SplitResult, quote, unquote_to_bytes, urlsplit, urlunsplit
 
 from filters.reasons import Drop, Reason
@@ -97,10 +98,17 @@ def _without_dot_segments(path: str) -> str:
     return "/".join(kept)
 
 
+def _shipped_domains() -> tuple[str, ...]:
+    lines = (Path(__file__).parent / "data" / "unsafe_domains.txt").read_text(encoding="utf-8").splitlines()
+    return tuple(line for line in lines if line and not line.startswith("#"))
+
+
 @dataclass(frozen=True, kw_only=True)
 class UrlRules:
     """Addresses that are never asked for: takedowns, and sites whose owners said no."""
 
+    use_shipped_list: bool = True
+    """Leave alone the pornographic sites of filters/data/unsafe_domains.txt."""
     blocked_domains: tuple[str, ...] = ()
     """Domains to leave alone, with everything under them: "example.com" covers "img.example.com"."""
     blocked_urls: tuple[str, ...] = ()
@@ -117,7 +125,8 @@ class UrlRules:
 
     @cached_property
     def _domains(self) -> frozenset[str]:
-        hosts = (canonical_url(f"http://{domain.removeprefix('.')}/") for domain in self.blocked_domains)
+        domains = self.blocked_domains + (_shipped_domains() if self.use_shipped_list else ())
+        hosts = (canonical_url(f"http://{domain.removeprefix('.')}/") for domain in domains)
         return frozenset(host_of(host or "") for host in hosts)
 
     @cached_property

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filters.queries import Mode, QueryIndex, queries_sha256, read_queries, words_of
+from filters.queries import QueryIndex, queries_sha256, read_queries
+from filters.words import Mode, words_of
 
 
 def slow_matches(queries: list[str], caption: str, mode: Mode) -> list[int]:

@@ -1,0 +1,101 @@
+"""The tables of checks: which ones a caption and a picture must pass, and in what order.
+
+To add one: a file with a frozen dataclass of limits that has `measure` and `check`, a member of `Reason`,
+and one field here. Its limits appear on the command line by themselves.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
+
+from filters.images import ImageHeader, ImageRules, read_header, sniff_format
+from filters.language import Language, LanguageGuess
+from filters.reasons import Drop, Reason
+from filters.safety import UnsafeWords
+from filters.text import CaptionRules
+
+
+class TextCheck(Protocol):
+    """A check of captions: what it measures can be looked at before a limit is chosen."""
+
+    def measure(self, caption: str) -> Any:
+        """Return the measurement of a normalised caption."""
+
+    def check(self, measurement: Any, /) -> Drop | None:
+        """Return why a caption of this measurement is dropped, or None to keep it."""
+
+
+class ImageCheck(Protocol):
+    """A check of a picture's header."""
+
+    def check_header(self, header: ImageHeader) -> Drop | None:
+        """Return why a picture of this header is dropped, or None to keep it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextChecks:
+    """The checks of a caption, in the order in which they run: the cheap ones first, the model last."""
+
+    caption: CaptionRules = CaptionRules()
+    safety: UnsafeWords = UnsafeWords()
+    language: Language = Language()
+
+    def __iter__(self) -> Iterator[tuple[str, TextCheck]]:
+        """Yield each check with its name."""
+        return ((field.name, getattr(self, field.name)) for field in fields(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageChecks:
+    """The checks of a picture's header, in the order in which they run."""
+
+    header: ImageRules = ImageRules()
+
+    def __iter__(self) -> Iterator[tuple[str, ImageCheck]]:
+        """Yield each check with its name."""
+        return ((field.name, getattr(self, field.name)) for field in fields(self))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScreenedCaption:
+    """The verdict on a caption, and what was learned of it on the way."""
+
+    drop: Drop | None  # the first reason found; None keeps the caption
+    guess: LanguageGuess | None  # None where an earlier check dropped the caption
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScreenedImage:
+    """The verdict on a picture's header."""
+
+    drop: Drop | None
+    header: ImageHeader | None  # None where the bytes are no picture
+
+
+def screen_caption(caption: str, checks: TextChecks) -> ScreenedCaption:
+    """Return the first reason to drop a caption that `normalise_caption` has been over, and its language."""
+    guess: LanguageGuess | None = None
+    for _, check in checks:
+        measurement = check.measure(caption)
+        if isinstance(measurement, LanguageGuess):
+            guess = measurement
+        drop = check.check(measurement)
+        if drop is not None:
+            return ScreenedCaption(drop=drop, guess=guess)
+    return ScreenedCaption(drop=None, guess=guess)
+
+
+def screen_image(data: bytes, checks: ImageChecks) -> ScreenedImage:
+    """Return the first reason to drop an encoded picture by its header alone, and the header."""
+    header = read_header(data)
+    if header is None:
+        return ScreenedImage(drop=_without_header(data), header=None)
+    drops = (check.check_header(header) for _, check in checks)
+    return ScreenedImage(drop=next(filter(None, drops), None), header=header)
+
+
+def _without_header(data: bytes) -> Drop:
+    name = sniff_format(data)
+    if name is None:
+        return Drop(Reason.NOT_AN_IMAGE, "no header of a jpeg, png, webp, gif, bmp or tiff")
+    return Drop(Reason.IMAGE_CORRUPT, f"begins as {name}, but its header is damaged")

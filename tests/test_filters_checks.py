@@ -1,0 +1,68 @@
+"""The tables of checks: the first reason wins, and each field of a table is a check."""
+
+from dataclasses import fields
+from io import BytesIO
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from filters.checks import ImageChecks, TextChecks, screen_caption, screen_image
+from filters.language import Language
+from filters.reasons import Reason
+from filters.safety import UnsafeWords
+from filters.text import CaptionRules
+
+FIRST = [
+    ("IMG_2034 porn.jpg", Reason.CAPTION_FILE_NAME),
+    ("porno en la playa", Reason.CAPTION_UNSAFE),
+    ("Un paraguas rojo en la playa", Reason.CAPTION_LANGUAGE),
+]
+
+
+@pytest.mark.parametrize(("caption", "reason"), FIRST)
+def test_the_first_reason_wins(caption: str, reason: Reason) -> None:
+    drop = screen_caption(caption, TextChecks()).drop
+    assert drop is not None
+    assert drop.reason == reason
+
+
+def test_a_kept_caption_has_its_language() -> None:
+    screened = screen_caption("A red umbrella on the beach", TextChecks())
+    assert screened.drop is None
+    assert screened.guess == Language().guess("A red umbrella on the beach")
+
+
+def test_a_caption_dropped_for_its_language_has_it_too() -> None:
+    guess = screen_caption("Un paraguas rojo en la playa", TextChecks()).guess
+    assert guess is not None
+    assert guess.language == "es"
+
+
+def test_a_caption_dropped_before_has_no_language() -> None:
+    assert screen_caption("IMG_2034.jpg", TextChecks()).guess is None
+
+
+def test_the_fields_of_a_table_are_its_checks_in_order() -> None:
+    checks = TextChecks(language=Language(keep=("es",)))
+    assert [name for name, _ in checks] == [field.name for field in fields(TextChecks)]
+    assert [check for _, check in checks] == [CaptionRules(), UnsafeWords(), Language(keep=("es",))]
+
+
+def test_a_small_picture_is_dropped_by_its_header() -> None:
+    buffer = BytesIO()
+    Image.new("RGB", (70, 63)).save(buffer, "PNG")
+    screened = screen_image(buffer.getvalue(), ImageChecks())
+    assert str(screened.drop) == "image_too_small: shorter side 63 px < 64 px"
+
+
+def test_bytes_that_are_no_picture_are_dropped() -> None:
+    drop = screen_image(b"<html>", ImageChecks()).drop
+    assert drop is not None
+    assert drop.reason == Reason.NOT_AN_IMAGE
+
+
+@given(st.text(st.characters(exclude_categories=())))
+def test_no_caption_raises(caption: str) -> None:
+    screen_caption(caption, TextChecks())
