@@ -140,3 +140,9 @@ def test_a_domain_that_could_never_match_is_refused(domain: str) -> None:
 def test_a_blocked_url_that_could_never_match_is_refused() -> None:
     with pytest.raises(ValueError, match="is no http or https URL: write it in full"):
         UrlRules(blocked_urls=("example.com/a.jpg",))
+
+
+def test_the_shipped_list_blocks_pornographic_sites_unless_it_is_left_out() -> None:
+    url = "http://img.pornhub.com/a.jpg"
+    assert UrlRules().check(url) == Drop(Reason.URL_BLOCKED, "domain pornhub.com is on the block list")
+    assert UrlRules(use_shipped_list=False).check(url) is None
