@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from manifests.report.bars import Bar, bars
-from manifests.report.charts import heat_map, line_chart
+from manifests.report.charts import WIDTH, heat_map, line_chart
 from manifests.report.page import Section, cards, facts, folded, number, render_page, share, table, text
 from manifests.report.pictures import thumbnail
 from manifests.store import write_bytes
 
 MAX_CLASSES_DRAWN = 30  # in a confusion matrix: more names than that cannot be read
+NUM_BARS = 20  # of classes; the others are folded
 NUM_WORST_CLASSES = 12
 NUM_ERRORS_SHOWN = 24
-CONFUSION_WIDTH = 620  # SVG units: two columns of the page
+WIDE = 700  # SVG units: two columns of the page
 
 Json = dict[str, Any]
 
@@ -62,14 +63,14 @@ def worst_classes(result: Mapping[str, Any]) -> list[tuple[str, float, str]]:
 
     >>> worst_classes({"class_names": ["cat", "dog"], "per_class": {"cat": 0.5, "dog": 1.0},
     ...                "confusion": [[2, 2], [0, 3]]})
-    [('cat', 0.5, 'dog 2')]
+    [('cat', 0.5, 'dog (2)')]
     """
     names = result["class_names"]
     rows = dict(zip(names, result["confusion"], strict=True))
     found = []
     for name, accuracy in sorted(result["per_class"].items(), key=lambda item: (item[1], item[0])):
         taken = sorted(zip(rows[name], names, strict=True), key=lambda item: (-item[0], item[1]))
-        wrong = [f"{other} {count}" for count, other in taken if count and other != name]
+        wrong = [f"{other} ({count})" for count, other in taken if count and other != name]
         if wrong:
             found.append((name, accuracy, ", ".join(wrong[:3])))
     return found[:NUM_WORST_CLASSES]
@@ -131,6 +132,7 @@ def _curves_section(steps: Sequence[Json], timing: Sequence[Json]) -> Section:
             points=[(line["step"], line[name]) for line in lines if name in line],
             x_label="step",
             y_label=y_label,
+            width=WIDE if name == "loss" else WIDTH,
         )
         for title, name, y_label, lines in curves
     ]
@@ -167,7 +169,7 @@ def _per_class(result: Json) -> str:
         Bar(name=name, value=accuracy, shown=f"{100 * accuracy:.0f} %")
         for name, accuracy in sorted(result["per_class"].items(), key=lambda item: (item[1], item[0]))
     ]
-    first, rest = lines[:MAX_CLASSES_DRAWN], lines[MAX_CLASSES_DRAWN:]
+    first, rest = lines[:NUM_BARS], lines[NUM_BARS:]
     more = folded(f"{number(len(rest))} more classes", bars(rest, longest=1.0)) if rest else ""
     return f'<div class="card"><h3>Accuracy by class</h3>{bars(first, longest=1.0)}{more}</div>'
 
@@ -185,7 +187,7 @@ def _confusion(result: Json) -> str:
         x_label="predicted",
         y_label="truth",
         by_row=True,
-        width=CONFUSION_WIDTH,
+        width=WIDE,
     )
 
 
@@ -203,7 +205,8 @@ def _worst(result: Json) -> str:
 
 
 def _errors(errors: Sequence[Json]) -> str:
-    shown = [_error_card(error) for error in errors[:NUM_ERRORS_SHOWN]]
+    surest = sorted(errors, key=lambda error: -error["confidence"])[:NUM_ERRORS_SHOWN]
+    shown = [_error_card(error) for error in surest]
     intro = '<h3>Surest errors</h3><p class="quiet">Wrong, and how sure the model was.</p>'
     return intro + cards(shown, kind="pairs") if shown else ""
 
@@ -217,8 +220,8 @@ def _error_card(error: Json) -> str:
     return (
         f'<figure class="pair">{thumbnail(picture, alt=f"{truth}, taken for {predicted}")}'
         f'<figcaption class="words"><bdi>{text(truth)}</bdi><span class="measure">taken for '
-        f'<bdi>{text(predicted)}</bdi></span><span class="quiet">{100 * error["confidence"]:.0f} % sure</span>'
-        "</figcaption></figure>"
+        f"<bdi>{text(predicted)}</bdi></span>"
+        f'<span class="quiet">{100 * error["confidence"]:.0f} % sure</span></figcaption></figure>'
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from manifests.report.page import folded, number, table, text
 
 WIDTH, HEIGHT = 340, 220  # of the drawing, in SVG units; the page scales it to the column
-LEFT, RIGHT, TOP, BOTTOM = 54, 8, 10, 44  # margins that hold the labels
+LEFT, RIGHT, TOP, BOTTOM = 50, 8, 26, 44  # margins that hold the labels
 MAX_POINTS = 400  # more than the pixels of a line chart on a page
 
 Point = tuple[float, float]
@@ -75,9 +75,10 @@ def heat_map(
                     f'width="{side_x:.2f}" height="{side_y:.2f}" fill-opacity="{shade:.3f}">'
                     f"<title>{text(y_names[y])}, {text(x_names[x])}: {number(count)}</title></rect>"
                 )
-    for y in range(0, len(y_names), math.ceil(len(y_names) / 20)):
+    every = math.ceil(13 / side_x)  # a line of text is about 13 units high
+    for y in range(0, len(y_names), every):
         parts.append(_label(left - 6, TOP + (y + 0.5) * side_y + 4, y_names[y], "end"))
-    for x in range(0, len(x_names), math.ceil(len(x_names) / 20)):
+    for x in range(0, len(x_names), every):
         across, down = left + (x + 0.5) * side_x, bottom + 10
         parts.append(_label(across + 4, down, x_names[x], "end", turn=f"rotate(-45 {across + 4:.1f} {down})"))
     parts.append(f'<path class="grid" fill="none" d="M{left} {TOP}V{bottom:.1f}H{width - RIGHT}"/>')
@@ -87,8 +88,11 @@ def heat_map(
     return _figure(title, parts, says, "", width=width, height=round(foot) + 8)
 
 
-def line_chart(*, title: str, points: Sequence[Point], x_label: str, y_label: str) -> str:
-    """Return a curve through the points in their order of x; values that are not finite break no axis."""
+def line_chart(*, title: str, points: Sequence[Point], x_label: str, y_label: str, width: int = WIDTH) -> str:
+    """Return a curve through the points in their order of x; values that are not finite are counted below.
+
+    A `width` beyond the common one takes two columns of the page.
+    """
     drawn = thin([point for point in points if math.isfinite(point[1])])
     if not drawn:
         return ""
@@ -96,14 +100,12 @@ def line_chart(*, title: str, points: Sequence[Point], x_label: str, y_label: st
     low, high = min(ys), max(ys)
     first, last = drawn[0][0], drawn[-1][0]
     wide = (last - first) or 1.0
-    path = " ".join(
-        f"{LEFT + (x - first) / wide * (WIDTH - LEFT - RIGHT):.1f},{_y_of(y, low, high):.1f}"
-        for x, y in drawn
-    )
-    parts = [*_y_axis(low, high, y_label), _x_title(x_label)]
+    scale = (width - LEFT - RIGHT) / wide
+    path = " ".join(f"{LEFT + (x - first) * scale:.1f},{_y_of(y, low, high):.1f}" for x, y in drawn)
+    parts = [*_y_axis(low, high, y_label, width), _x_title(x_label, width)]
     for x in nice_ticks(first, last):
         if first <= x <= last:
-            parts.append(_x_tick(LEFT + (x - first) / wide * (WIDTH - LEFT - RIGHT), number(_whole(x))))
+            parts.append(_x_tick(LEFT + (x - first) * scale, number(_whole(x))))
     if len(drawn) == 1:
         across, down = path.split(",")
         parts.append(f'<circle class="value" cx="{across}" cy="{down}" r="3"/>')
@@ -114,7 +116,7 @@ def line_chart(*, title: str, points: Sequence[Point], x_label: str, y_label: st
     )
     lost = len(points) - sum(math.isfinite(y) for _, y in points)
     note = f"<figcaption>{number(lost)} values are not finite and are not drawn.</figcaption>" if lost else ""
-    return _figure(title, parts, says, note)
+    return _figure(title, parts, says, note, width=width)
 
 
 def thin(points: Sequence[Point], max_points: int = MAX_POINTS) -> list[Point]:
@@ -142,7 +144,8 @@ def nice_ticks(low: float, high: float, num_ticks: int = 5) -> list[float]:
 
 
 def _short(name: str, max_letters: int = 16) -> str:
-    return name if len(name) <= max_letters else name[: max_letters - 1] + "…"
+    half = max_letters // 2
+    return name if len(name) <= max_letters else f"{name[:half]}…{name[1 - half :]}"
 
 
 def _mean(points: Sequence[Point]) -> Point:
@@ -167,21 +170,20 @@ def _y_of(value: float, low: float, high: float) -> float:
     return HEIGHT - BOTTOM - (value - bottom) / (top - bottom) * (HEIGHT - TOP - BOTTOM)
 
 
-def _y_axis(low: float, high: float, label: str) -> Iterator[str]:
+def _y_axis(low: float, high: float, label: str, width: int = WIDTH) -> Iterator[str]:
     for tick in nice_ticks(low, high):
         y = _y_of(tick, low, high)
-        yield f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>'
+        yield f'<path class="grid" d="M{LEFT} {y:.1f}H{width - RIGHT}"/>'
         yield _label(LEFT - 6, y + 4, number(_whole(tick)), "end")
-    middle = (HEIGHT - BOTTOM + TOP) / 2
-    yield _label(11, middle, label, "middle", turn=f"rotate(-90 11 {middle:.1f})")
+    yield _label(2, 12, label, "start")
 
 
 def _x_tick(x: float, name: str) -> str:
     return _label(x, HEIGHT - BOTTOM + 16, name, "middle")
 
 
-def _x_title(label: str) -> str:
-    return _label((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, label, "middle")
+def _x_title(label: str, width: int = WIDTH) -> str:
+    return _label((LEFT + width - RIGHT) / 2, HEIGHT - 8, label, "middle")
 
 
 def _label(x: float, y: float, words: str, anchor: str, turn: str = "") -> str:

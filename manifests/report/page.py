@@ -68,7 +68,10 @@ def facts(pairs: Sequence[tuple[str, object]]) -> str:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, caption: str) -> str:
     """Return a table of plain values; numbers are set right with thousands apart."""
-    head = "".join(f'<th scope="col">{text(column)}</th>' for column in columns)
+    head = "".join(
+        f'<th scope="col"{_right(value)}>{text(column)}</th>'
+        for column, value in zip(columns, rows[0] if rows else columns, strict=True)
+    )
     body = "".join("<tr>" + "".join(_cell(value) for value in row) + "</tr>" for row in rows)
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{text(caption)}"><table>'
@@ -108,6 +111,9 @@ def share(part: float, whole: float) -> str:
 
 
 def _cell(value: object) -> str:
-    if isinstance(value, int | float):
-        return f'<td class="number">{text(number(value))}</td>'
-    return f"<td>{text(value)}</td>"
+    shown = number(value) if isinstance(value, int | float) else value
+    return f"<td{_right(value)}>{text(shown)}</td>"
+
+
+def _right(value: object) -> str:
+    return ' class="number"' if isinstance(value, int | float) else ""
