@@ -60,9 +60,9 @@ def heat_map(
     if not fullest:
         return ""
     x_names, y_names = [_short(name) for name in x_names], [_short(name) for name in y_names]
-    left = 30 + 7 * max(len(name) for name in y_names)
+    left = 12 + 7 * max(len(name) for name in y_names)
     side_x = side_y = (width - left - RIGHT) / len(x_names)
-    bottom, middle = TOP + side_y * len(y_names), TOP + side_y * len(y_names) / 2
+    bottom = TOP + side_y * len(y_names)
     foot = bottom + 24 + 5 * max(len(name) for name in x_names)
     parts = []
     for y, row in enumerate(counts):
@@ -83,7 +83,7 @@ def heat_map(
         parts.append(_label(across + 4, down, x_names[x], "end", turn=f"rotate(-45 {across + 4:.1f} {down})"))
     parts.append(f'<path class="grid" fill="none" d="M{left} {TOP}V{bottom:.1f}H{width - RIGHT}"/>')
     parts.append(_label((left + width - RIGHT) / 2, foot, x_label, "middle"))
-    parts.append(_label(12, middle, y_label, "middle", turn=f"rotate(-90 12 {middle:.1f})"))
+    parts.append(_label(2, 12, y_label, "start"))
     says = f"{title}: {len(y_names)} rows of {y_label}, {len(x_names)} columns of {x_label}"
     return _figure(title, parts, says, "", width=width, height=round(foot) + 8)
 
