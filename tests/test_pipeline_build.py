@@ -75,11 +75,15 @@ def test_the_dataset_verifies_and_its_funnel_adds_up(dataset: Path) -> None:
     assert all(stage.num_in == stage.num_out + sum(stage.dropped.values()) for stage in manifest.funnel)
 
 
-def test_forbidden_paths_were_never_asked_for_and_we_gave_our_name(dataset: Path, served: Served) -> None:
+def test_forbidden_paths_are_never_asked_for_and_hosts_see_our_name_and_our_limits(
+    world: Path, dataset: Path, served: Served
+) -> None:
+    forbidden = [row.url for row in read_truth(world) if row.outcome == "robots_disallowed"]
     assert dataset.exists()
-    asked = {host for host, count in served.web.num_requests.items() if count}
-    assert any(host.startswith("upload.") for host in asked)
+    assert forbidden
+    assert not any(served.web.num_requests[url] for url in forbidden)
     assert all(agent.startswith("openwit/") for agent in served.web.user_agents)
+    assert 1 <= max(served.web.max_concurrent.values()) <= demo().config.fetch.per_host_concurrency
 
 
 def test_two_workers_build_the_same_bytes(
