@@ -123,7 +123,7 @@ async def ask(port: int, term: str, agent: str = "tester", **more: str) -> tuple
 
 async def test_some_terms_are_refused_once_each_in_its_way_and_then_answered(port: int) -> None:
     refusals = set()
-    for number in range(150):
+    for number in range(300):
         status, headers, text = await ask(port, f"term {number}")
         if status != 200 or "error" in text:
             refusals.add((status, headers.get("MediaWiki-API-Error"), headers["Retry-After"]))

@@ -134,3 +134,11 @@ def test_an_address_has_one_answer() -> None:
         web.add("http://a.sample.test/gone", Resource())
     with pytest.raises(ValueError, match="write http://HOST/PATH"):
         web.add("ftp://a.sample.test/gone", Resource())
+
+
+def test_a_port_that_is_taken_is_named(served: Served) -> None:
+    with (
+        pytest.raises(ValueError, match=f"port {served.port} of 127.0.0.1 is not to be had"),
+        serving(Web(), port=served.port),
+    ):
+        pass

@@ -17,8 +17,8 @@ from pipeline.fetch.pixels import EncodedPicture, encode_picture
 from pipeline.limits import Encode
 from pipeline.sample_web import serve
 from pipeline.sample_web.__main__ import main
-from pipeline.sample_web.faults import all_roles
 from pipeline.sample_web.heldout import make_heldout
+from pipeline.sample_web.roles import all_roles
 from pipeline.sample_web.truth import KEPT, TruthRow
 from pipeline.sample_web.world import MIN_PICTURES, make_world
 

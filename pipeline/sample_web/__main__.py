@@ -81,7 +81,9 @@ Command = (
 
 def main() -> int:
     """Run one command: 0 done, 2 the request was wrong."""
-    command: Make | Serve | Heldout = tyro.cli(Command, description=__doc__)
+    command: Make | Serve | Heldout = tyro.cli(
+        Command, prog="python -m pipeline.sample_web", description=__doc__
+    )
     try:
         command.run()
     except ValueError as error:

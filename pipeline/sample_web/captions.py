@@ -8,8 +8,8 @@ from pipeline.sample_web.things import THINGS
 IRREGULAR_PLURALS = {"fish": "fish", "butterfly": "butterflies"}
 NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
 TOWNS = ("Riga", "Verona", "Kyoto", "Oslo", "Lisbon", "Galway")
-# Which language a short text is in is guessed from its letters. Phrases such as "blue keys on a wooden table", which
-# that guess takes for Dutch, are left out: what becomes of them would depend on a limit's last digit.
+# The language of a short text is guessed from its letters. Phrases such as "blue keys on a wooden table" are
+# often taken for Dutch and left out: what becomes of them would hang on a limit's last digit.
 WHERE: dict[str, tuple[str, ...]] = {
     "wooden table": ("placed on a wooden table", "on the old wooden table"),
     "beach": ("at the beach", "on the beach in summer"),

@@ -76,7 +76,7 @@ def stems(text: str) -> list[str]:
 class CommonsApi:
     """Answers searches over a fixed list of files.
 
-    With `hiccups` about one term in twelve is refused once, by its hash: with maxlag, with 429 or with 503.
+    With `hiccups` about one term in 34 is refused once, by its hash: with maxlag, with 429 or with 503.
     Asked again it is answered, however often a crawl is repeated.
     """
 
@@ -152,7 +152,7 @@ class CommonsApi:
     def _hiccup(self, parameters: Mapping[str, str]) -> None:
         """Refuse the first request of some terms."""
         term = parameters.get("gsrsearch", "")
-        kind = zlib.crc32(term.encode()) % 37
+        kind = zlib.crc32(term.encode()) % 103
         if not self._hiccups or kind > 2 or term in self._refused:
             return
         self._refused.add(term)

@@ -1,7 +1,7 @@
 """The bench on which the sample web is made: draws pictures, gives them addresses, and keeps the books.
 
-`faults` and `world` say what is to be there; here is how a thing gets its body file, its address, its entry
-at the search API or on a page, and its line in the truth.
+`put`, `roles` and `world` say what is to be there; here is how a thing gets its body file, its address, its
+entry at the search API or on a page, and its line in the truth.
 """
 
 import html

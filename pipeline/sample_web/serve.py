@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.sample_web.commons_api import CommonsApi, CommonsFile
-from pipeline.sample_web.faults import CLOSED_HOST
 from pipeline.sample_web.folders import read_note
 from pipeline.sample_web.maker import DOMAIN, Address
+from pipeline.sample_web.roles import CLOSED_HOST
 from pipeline.sample_web.server import Resource, Served, Web, serving
 from pipeline.sample_web.truth import TruthRow
 

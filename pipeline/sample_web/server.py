@@ -148,12 +148,18 @@ def serving(
 ) -> Iterator[Served]:
     """Serve a web on 127.0.0.1 until the block ends, from a thread of its own; port 0 takes a free one.
 
-    `closed_hosts` are names under which nothing listens. Leaving the block cuts open connections.
+    `closed_hosts` are names under which nothing listens. Leaving the block cuts open connections. Raises
+    ValueError for a port that is taken.
     """
     with socket.socket() as closed, socket.socket() as listening:
         closed.bind(("127.0.0.1", 0))  # bound, never listening: connections to it are refused
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(("127.0.0.1", port))
+        try:
+            listening.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ValueError(
+                f"port {port} of 127.0.0.1 is not to be had ({error.strerror}): give another, or 0"
+            ) from error
         listening.listen(512)
         port = listening.getsockname()[1]
         entries = [f"{host}=127.0.0.1:{closed.getsockname()[1]}" for host in closed_hosts]

@@ -24,10 +24,11 @@ from filters.queries import QueryIndex
 from filters.reasons import Reason
 from pipeline.sample_web.captions import search_terms
 from pipeline.sample_web.commons_api import CommonsApi
-from pipeline.sample_web.faults import ROBOTS, all_roles, put_plain
 from pipeline.sample_web.folders import made_whole
 from pipeline.sample_web.maker import DOMAIN, Maker
 from pipeline.sample_web.pages import put_pages
+from pipeline.sample_web.put import put_plain
+from pipeline.sample_web.roles import ROBOTS, all_roles
 from pipeline.sample_web.truth import outcomes
 
 VERSION = 1  # counts up when a seed gives something else, so that an old world is not taken for a new one
