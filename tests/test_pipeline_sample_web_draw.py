@@ -1,12 +1,15 @@
 """The sample web's pictures and captions."""
 
+import doctest
 import random
 from itertools import product
+from types import ModuleType
 
 import numpy as np
 import pytest
 
 from filters.hashes import hamming, phash
+from pipeline.sample_web import captions, commons_api
 from pipeline.sample_web.captions import describe, named, search_terms
 from pipeline.sample_web.copies import COPIES, PictureHashes, decoded, encoded, near_copy
 from pipeline.sample_web.draw import COLOURS, Scene, draw_picture, random_scene
@@ -91,3 +94,9 @@ def test_captions_are_english_words() -> None:
         assert text[0].isupper() and len(text.split()) >= 5
         unknown = set("".join(c if c.isalpha() else " " for c in text.casefold()).split()) - known
         assert not unknown, text
+
+
+@pytest.mark.parametrize("module", [captions, commons_api])
+def test_examples_in_docstrings_hold(module: ModuleType) -> None:
+    result = doctest.testmod(module)
+    assert result.attempted > 0 and result.failed == 0
