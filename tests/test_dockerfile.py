@@ -20,7 +20,9 @@ def _pin(package: str) -> str:
 
 
 def _argument(name: str) -> str:
-    return re.findall(rf"^ARG {name}=(\S+)$", DOCKERFILE, re.MULTILINE)[0]
+    found = re.search(rf"^ARG {name}=(\S+)$", DOCKERFILE, re.MULTILINE)
+    assert found, f"Dockerfile has no ARG {name}"
+    return found[1]
 
 
 def test_workers_run_the_beam_that_submits_the_job() -> None:

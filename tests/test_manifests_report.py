@@ -186,6 +186,12 @@ def test_duplicates_stand_beside_the_pair_that_was_kept(tmp_path: Path) -> None:
     assert group.index("survivor") < group.index("distance 1 &lt;= 4") < group.index("distance 3 &lt;= 4")
 
 
+def test_samples_that_say_the_same_are_shown_once(tmp_path: Path) -> None:
+    copies = [make_rejection("no_query", caption=caption) for caption in ("one", "one", "two", "one")]
+    html = write_report(make_dataset(tmp_path, num_pairs=0, rejections=copies)).read_text("utf-8")
+    assert re.findall(r">(one|two)</bdi>", html) == ["one", "two"]
+
+
 def test_a_picture_that_cannot_be_read_is_said_to_be_so(tmp_path: Path) -> None:
     rejection = make_rejection("image_corrupt", thumbnail=b"\xff\xd8 not a picture")
     assert "unreadable picture" in _report(make_dataset(tmp_path, num_pairs=1, rejections=[rejection])).words

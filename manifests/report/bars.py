@@ -23,7 +23,7 @@ def bars(items: Sequence[Bar], *, longest: float | None = None, kind: str = "") 
     if not items:
         return ""
     longest = longest or max(max(bar.value, bar.whole or 0) for bar in items) or 1
-    return f'<ul class="bars {kind}">{"".join(_bar(bar, longest, kind) for bar in items)}</ul>'
+    return f'<ul class="bars">{"".join(_bar(bar, longest, kind) for bar in items)}</ul>'
 
 
 def funnel(stages: Sequence[StageCount]) -> str:

@@ -65,7 +65,8 @@ def rejection_card(row: Row) -> str:
     caption = row["caption"] or ""
     detail, address = row["detail"] or "", row["url"] or ""
     if masked:
-        caption, detail, address = mask(caption), mask_quoted(detail, caption), mask(host(address))
+        detail = mask_quoted(detail, f"{caption} {address}")
+        caption, address = mask(caption), mask(host(address))
     picture = ""
     if row["thumbnail"] is not None and not masked:
         picture = thumbnail(row["thumbnail"], alt=caption, max_side_px=128)
@@ -112,8 +113,10 @@ def short_address(url: str) -> str:
 
     >>> short_address("https://www.example.org/pictures/2019/a-cat.jpg")
     'www.example.org/…/a-cat.jpg'
+    >>> short_address("https://user:secret@example.org/a-cat.jpg")
+    'example.org/a-cat.jpg'
     """
-    bare = re.sub(r"^[a-z]+://", "", url)
+    bare = re.sub(r"^[a-z]+://(?:[^/]*@)?", "", url)
     front, slash, path = bare.partition("/")
     last = path.rpartition("/")[2]
     shown = last if len(last) <= 24 else f"…{last[-23:]}"

@@ -61,8 +61,7 @@ def kept_section(dataset: Dataset, pairs: PairFigures, queries: QueryFigures) ->
 
 
 def reasons_section(manifest: Manifest, samples: Mapping[tuple[str, str], Sequence[Row]]) -> Section:
-    """Return how many records each reason dropped, stage by stage, on one scale."""
-    longest = max((count for stage in manifest.funnel for count in stage.dropped.values()), default=0)
+    """Return how many records each reason dropped, stage by stage, each stage on its own scale."""
     bodies = []
     for stage in manifest.funnel:
         lines = [
@@ -77,8 +76,11 @@ def reasons_section(manifest: Manifest, samples: Mapping[tuple[str, str], Sequen
         ]
         if lines:
             head = f"<h3>{text(plain(stage.stage))}</h3>"
-            bodies.append(f'<div class="card">{head}{bars(lines, longest=longest, kind="lost")}</div>')
-    intro = '<p class="quiet">The share is of what reached the stage. A reason leads to its samples.</p>'
+            bodies.append(f'<div class="card">{head}{bars(lines, kind="lost")}</div>')
+    intro = (
+        '<p class="quiet">Bars compare the reasons of one stage; the share is of what reached it. '
+        "A reason leads to its samples.</p>"
+    )
     return Section(
         anchor="reasons", title="Reasons", body=intro + cards(bodies, kind="two") if bodies else ""
     )
@@ -180,7 +182,7 @@ def rejections_section(samples: Mapping[tuple[str, str], Sequence[Row]]) -> Sect
     bodies = [
         f'<h3 id="{_anchor(stage, reason)}">{text(plain(reason))} '
         f'<small class="quiet">{text(plain(stage))}</small></h3>'
-        f"{cards([rejection_card(row) for row in rows[:NUM_REJECTIONS_SHOWN]], kind='pairs')}"
+        f"{cards([rejection_card(row) for row in _distinct(rows)[:NUM_REJECTIONS_SHOWN]], kind='pairs')}"
         for (stage, reason), rows in samples.items()
     ]
     intro = '<p class="quiet">Texts dropped as unsafe are masked and their pictures are not shown.</p>'
@@ -192,6 +194,14 @@ def config_section(manifest: Manifest) -> Section:
     shown = json.dumps(manifest.config, indent=2, ensure_ascii=False)
     body = folded("Show the configuration", f'<pre tabindex="0">{text(shown)}</pre>')
     return Section(anchor="config", title="Build configuration", body=body)
+
+
+def _distinct(rows: Sequence[Row]) -> list[Row]:
+    """Return the first row of each caption and measurement: pages found often fill the samples with copies."""
+    first: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        first.setdefault((row["caption"], row["detail"]), row)
+    return list(first.values())
 
 
 def _anchor(stage: str, reason: str) -> str:
