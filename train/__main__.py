@@ -17,6 +17,7 @@ from train.evals import EVALS
 from train.launch import LAUNCHERS
 from train.loop import TrainingError, fit
 from train.recipes import RECIPES
+from train.report import write_run_report
 from train.trained import load_trained
 
 USAGE = f"""\
@@ -79,7 +80,7 @@ def run_fit(arguments: Sequence[str]) -> int:
         config=(tyro.conf.AvoidSubcommands,),
     )
     fit(request.config, request.data, request.run)
-    print(f"done: {request.run}")
+    print(f"trained: {request.run}; report: {write_run_report(request.run)}")
     return 0
 
 
@@ -90,7 +91,7 @@ def run_eval(arguments: Sequence[str]) -> int:
     result = evaluation.evaluate(load_trained(evaluation.run))
     path = evaluation.run / "evals" / f"{kind}-{evaluation.name}.json"
     write_bytes(path, (json.dumps(result, indent=1, ensure_ascii=False) + "\n").encode())
-    print(f"{evaluation.summary(result)}; {path}")
+    print(f"{evaluation.summary(result)}; report: {write_run_report(evaluation.run)}")
     return 0
 
 

@@ -121,10 +121,10 @@ def epoch_order(num_pairs: int, seed: int, epoch: int) -> NDArray[np.int64]:
     They are sorted by a hash (splitmix64) and not shuffled by a library's generator, whose stream may
     change with its version.
     """
-    hashed = _splitmix64(np.array([seed], np.uint64))
-    hashed = _splitmix64(hashed + np.array([epoch], np.uint64))
-    priorities = _splitmix64(hashed + np.arange(num_pairs, dtype=np.uint64))
-    return np.argsort(priorities, kind="stable")
+    rows = np.arange(num_pairs, dtype=np.uint64)
+    of_seed = _splitmix64(np.full(1, seed, np.uint64))
+    of_epoch = _splitmix64(of_seed + np.full(1, epoch, np.uint64))
+    return np.argsort(_splitmix64(of_epoch + rows), kind="stable")
 
 
 def _splitmix64(values: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -5,6 +5,7 @@ Pixels stay uint8 until they are on the device: a quarter of the bytes to move.
 
 import hashlib
 import io
+import math
 
 import numpy as np
 import torch
@@ -29,16 +30,18 @@ def training_pixels(data: bytes, side_px: int, config: DataConfig, randomness: b
     """
     share, left, top, mirror = np.frombuffer(randomness, dtype="<u4") / 2**32  # four numbers in [0, 1)
     with Image.open(io.BytesIO(data)) as image:
-        # A JPEG of more than twice the size is decoded at a half, a quarter or an eighth, which is much
-        # quicker.
-        image.draft("RGB", (round(side_px / config.min_crop_share),) * 2)
+        width_px, height_px = image.size
+        crop_px = min(image.size) * (1 - share * (1 - config.min_crop_share))
+        x, y = left * (width_px - crop_px), top * (height_px - crop_px)
+        # A JPEG whose crop is more than twice as large as wanted is decoded at a half, a quarter or an
+        # eighth of its size, which is much quicker; the crop then shrinks by as much.
+        needed = side_px / crop_px
+        image.draft("RGB", (math.ceil(width_px * needed), math.ceil(height_px * needed)))
         image.load()
     picture = _to_rgb(image)
-    shorter_px = min(picture.size)
-    crop_px = max(1, round(shorter_px * (1 - share * (1 - config.min_crop_share))))
-    x = int(left * (picture.width - crop_px + 1))
-    y = int(top * (picture.height - crop_px + 1))
-    box = (x, y, x + crop_px, y + crop_px)
+    scale_x, scale_y = picture.width / width_px, picture.height / height_px
+    box = (x * scale_x, y * scale_y, (x + crop_px) * scale_x, (y + crop_px) * scale_y)
+    box = (*box[:2], min(box[2], picture.width), min(box[3], picture.height))  # rounding may pass the edge
     pixels = np.asarray(picture.resize((side_px, side_px), Image.Resampling.BICUBIC, box=box))
     return pixels[:, ::-1] if config.flip and mirror < 0.5 else pixels
 

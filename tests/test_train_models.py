@@ -1,0 +1,135 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from tests.tiny_train import TINY_MODEL
+from train.loss import clip_loss
+from train.models import MODELS, model_from_json, model_to_json
+from train.models.transformer import Attention, quick_gelu
+from train.recipes import RECIPES
+
+
+def test_features_have_one_row_per_input_and_embed_dim_columns() -> None:
+    model = TINY_MODEL.build(vocab_size=300)
+    assert model.encode_image(torch.zeros(3, 3, 16, 16)).shape == (3, 16)
+    assert model.encode_text(torch.tensor([[298, 5, 299], [298, 299, 0]])).shape == (2, 16)
+
+
+def test_forward_returns_the_logits_of_images_and_their_transpose() -> None:
+    model = TINY_MODEL.build(vocab_size=300)
+    per_image, per_text = model(torch.zeros(3, 3, 16, 16), torch.tensor([[298, 5, 299], [298, 299, 0]]))
+    assert per_image.shape == (3, 2)
+    assert torch.equal(per_image, per_text.t())
+
+
+@pytest.mark.parametrize(
+    ("recipe", "num_parameters"),
+    [("vit_b_32", 151_277_313), ("vit_b_16", 149_620_737), ("vit_l_14", 427_616_513)],
+)
+def test_the_papers_models_have_the_papers_parameters(recipe: str, num_parameters: int) -> None:
+    with torch.device("meta"):
+        model = RECIPES[recipe]().model.build(vocab_size=49_408)
+    assert sum(parameter.numel() for parameter in model.parameters()) == num_parameters
+
+
+def test_the_state_dict_has_openais_keys() -> None:
+    block = "attn.in_proj_weight attn.in_proj_bias attn.out_proj.weight attn.out_proj.bias ln_1.weight ln_1.bias"
+    block += " mlp.c_fc.weight mlp.c_fc.bias mlp.c_proj.weight mlp.c_proj.bias ln_2.weight ln_2.bias"
+    top = "logit_scale positional_embedding text_projection token_embedding.weight ln_final.weight ln_final.bias"
+    visual = "conv1.weight class_embedding positional_embedding ln_pre.weight ln_pre.bias ln_post.weight"
+    expected = set(top.split()) | {f"visual.{name}" for name in f"{visual} ln_post.bias proj".split()}
+    for tower in ("", "visual."):
+        expected |= {f"{tower}transformer.resblocks.0.{name}" for name in block.split()}
+    assert set(TINY_MODEL.build(vocab_size=300).state_dict()) == expected
+
+
+def test_cutting_captions_behind_end_of_text_changes_no_feature() -> None:
+    torch.manual_seed(0)
+    model = TINY_MODEL.build(vocab_size=300)
+    text = torch.tensor([[298, 7, 8, 299] + [0] * 12, [298, 9, 299, 0] + [0] * 12])
+    assert torch.allclose(model.encode_text(text), model.encode_text(text[:, :4]), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("is_causal", [False, True])
+def test_attention_equals_torchs_module_with_the_same_parameters(is_causal: bool) -> None:
+    torch.manual_seed(0)
+    ours, theirs = Attention(16, 2), nn.MultiheadAttention(16, 2, batch_first=True)
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(3, 5, 16)
+    mask = torch.full((5, 5), float("-inf")).triu(1) if is_causal else None
+    expected, _ = theirs(x, x, x, attn_mask=mask, need_weights=False)
+    assert torch.allclose(ours(x, is_causal), expected, atol=1e-6)
+
+
+def test_quick_gelu_is_x_times_sigmoid_of_1_702_x() -> None:
+    x = torch.linspace(-8, 8, 101)
+    assert torch.allclose(quick_gelu(x), x * torch.sigmoid(1.702 * x), atol=1e-6)
+
+
+def test_text_weights_start_with_the_published_deviations() -> None:
+    torch.manual_seed(0)
+    block = TINY_MODEL.build(vocab_size=3000).transformer.resblocks[0]
+    assert isinstance(block, nn.Module)
+    deviations = {name: p.std().item() for name, p in block.named_parameters() if p.ndim == 2}
+    expected = {
+        "attn.in_proj_weight": 16**-0.5,
+        "attn.out_proj.weight": 16**-0.5 * 2**-0.5,
+        "mlp.c_fc.weight": 32**-0.5,
+        "mlp.c_proj.weight": 16**-0.5 * 2**-0.5,
+    }
+    assert deviations == pytest.approx(expected, rel=0.12)
+
+
+def test_a_new_model_loses_about_the_logarithm_of_the_batch() -> None:
+    torch.manual_seed(0)
+    model = TINY_MODEL.build(vocab_size=300)
+    images, tokens = torch.randn(64, 3, 16, 16), torch.randint(1, 298, (64, 8))
+    tokens[:, -1] = 299
+    # At a scale of 1: at the initial 14.3 the spread of random cosines in 16 dimensions already costs.
+    loss = clip_loss(model.encode_image(images), model.encode_text(tokens), torch.tensor(1.0))
+    assert abs(loss.item() - math.log(64)) < 0.1
+
+
+def test_eight_pairs_are_learnt_by_heart() -> None:
+    torch.manual_seed(0)
+    model = TINY_MODEL.build(vocab_size=300)
+    images, tokens = torch.randn(8, 3, 16, 16), torch.randint(1, 298, (8, 8))
+    tokens[:, -1] = 299
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    for _ in range(60):
+        loss = clip_loss(model.encode_image(images), model.encode_text(tokens), model.logit_scale.exp())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.05
+
+
+def test_a_models_config_survives_json() -> None:
+    assert model_from_json(model_to_json(TINY_MODEL)) == TINY_MODEL
+    with pytest.raises(ValueError, match=f"unknown model 'rnn', known: {', '.join(MODELS)}"):
+        model_from_json({"name": "rnn"})
+
+
+def test_a_side_that_patches_do_not_fill_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"model.image_side_px is 17, must be a multiple of 8"):
+        model_from_json(model_to_json(TINY_MODEL) | {"image_side_px": 17})
+
+
+def test_the_loss_equals_the_slow_obvious_one() -> None:
+    torch.manual_seed(0)
+    image_features, text_features = torch.randn(5, 4), torch.randn(5, 4)
+    total = 0.0
+    for i in range(5):
+        for one, others in ((image_features[i], text_features), (text_features[i], image_features)):
+            logits = torch.stack([7 * F.cosine_similarity(one, other, dim=0) for other in others])
+            total -= logits.softmax(0)[i].log().item()
+    assert clip_loss(image_features, text_features, torch.tensor(7.0)).item() == pytest.approx(total / 10)
+
+
+def test_the_loss_is_float32_under_autocast() -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        features = torch.randn(4, 8, dtype=torch.bfloat16)
+        assert clip_loss(features, features, torch.tensor(10.0)).dtype == torch.float32
