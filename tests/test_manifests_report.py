@@ -12,8 +12,9 @@ import pytest
 
 from manifests.report import data, write_report
 from manifests.report.bars import funnel
-from manifests.report.charts import heat_map, histogram, line_chart, nice_ticks, thin
+from manifests.report.charts import histogram, line_chart, nice_ticks, thin
 from manifests.report.data import collect_pairs, collect_queries
+from manifests.report.heat import heat_map
 from manifests.report.pictures import mask, mask_quoted, short_address
 from manifests.schema import StageCount
 from manifests.store import DatasetError, open_dataset, read_manifest, write_manifest

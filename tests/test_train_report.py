@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.fakes import make_picture
-from train.report import most_confused, worst_classes, write_run_report
+from train.report import write_run_report
+from train.report_evals import most_confused, worst_classes
 
 CLASSES = ["cat", "dog", "truck"]
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from manifests.report import sections
+from manifests.report import galleries, sections
 from manifests.report.data import collect_pairs, collect_queries, group_duplicates, read_samples
 from manifests.report.page import render_page
 from manifests.store import open_dataset, write_bytes
@@ -28,14 +28,14 @@ def write_report(root: Path) -> Path:
         summary=sections.summary(dataset.manifest),
         sections=[
             sections.funnel_section(dataset.manifest),
-            sections.kept_section(dataset, pairs, queries),
+            galleries.kept_section(dataset, pairs, queries),
             sections.reasons_section(dataset.manifest, samples),
             sections.origins_section(pairs),
             sections.queries_section(dataset.manifest, queries),
             sections.captions_section(pairs),
             sections.sizes_section(pairs),
-            sections.duplicates_section(dataset, groups, pairs),
-            sections.rejections_section(samples),
+            galleries.duplicates_section(dataset, groups, pairs),
+            galleries.rejections_section(samples),
             sections.config_section(dataset.manifest),
         ],
     )

@@ -8,9 +8,8 @@ import math
 from collections.abc import Iterator, Sequence
 
 from manifests.report.page import folded, number, table, text
+from manifests.report.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, figure, label_at
 
-WIDTH, HEIGHT = 340, 220  # of the drawing, in SVG units; the page scales it to the column
-LEFT, RIGHT, TOP, BOTTOM = 50, 8, 26, 44  # margins that hold the labels
 MAX_POINTS = 400  # more than the pixels of a line chart on a page
 
 Point = tuple[float, float]
@@ -36,56 +35,7 @@ def histogram(*, title: str, bins: Sequence[tuple[str, int]], x_label: str, y_la
     fullest = max(bins, key=lambda item: item[1])
     says = f"{title}: {len(bins)} bins of {x_label} from {bins[0][0]} to {bins[-1][0]}, most at {fullest[0]}"
     figures = folded("Figures", table((x_label, y_label), bins, caption=title))
-    return _figure(title, parts, says, figures)
-
-
-def heat_map(
-    *,
-    title: str,
-    counts: Sequence[Sequence[int]],
-    x_names: Sequence[str],
-    y_names: Sequence[str],
-    x_label: str,
-    y_label: str,
-    by_row: bool = False,
-    width: int = WIDTH,
-) -> str:
-    """Return a grid of cells, darker for more; `counts[y][x]` with the first row on top.
-
-    With `by_row` a cell's shade is its share of its row, otherwise its share of the fullest cell; the shade
-    follows the square root, so that a few errors among many hits can be seen. A `width` beyond the common
-    one takes two columns of the page.
-    """
-    fullest = max((count for row in counts for count in row), default=0)
-    if not fullest:
-        return ""
-    x_names, y_names = [_short(name) for name in x_names], [_short(name) for name in y_names]
-    left = 12 + 7 * max(len(name) for name in y_names)
-    side_x = side_y = (width - left - RIGHT) / len(x_names)
-    bottom = TOP + side_y * len(y_names)
-    foot = bottom + 24 + 5 * max(len(name) for name in x_names)
-    parts = []
-    for y, row in enumerate(counts):
-        whole = sum(row) if by_row else fullest
-        for x, count in enumerate(row):
-            if count:
-                shade = math.sqrt(count / whole)
-                parts.append(
-                    f'<rect class="heat" x="{left + x * side_x:.1f}" y="{TOP + y * side_y:.1f}" '
-                    f'width="{side_x:.2f}" height="{side_y:.2f}" fill-opacity="{shade:.3f}">'
-                    f"<title>{text(y_names[y])}, {text(x_names[x])}: {number(count)}</title></rect>"
-                )
-    every = math.ceil(13 / side_x)  # a line of text is about 13 units high
-    for y in range(0, len(y_names), every):
-        parts.append(_label(left - 6, TOP + (y + 0.5) * side_y + 4, y_names[y], "end"))
-    for x in range(0, len(x_names), every):
-        across, down = left + (x + 0.5) * side_x, bottom + 10
-        parts.append(_label(across + 4, down, x_names[x], "end", turn=f"rotate(-45 {across + 4:.1f} {down})"))
-    parts.append(f'<path class="grid" fill="none" d="M{left} {TOP}V{bottom:.1f}H{width - RIGHT}"/>')
-    parts.append(_label((left + width - RIGHT) / 2, foot, x_label, "middle"))
-    parts.append(_label(2, 12, y_label, "start"))
-    says = f"{title}: {len(y_names)} rows of {y_label}, {len(x_names)} columns of {x_label}"
-    return _figure(title, parts, says, "", width=width, height=round(foot) + 8)
+    return figure(title, parts, says, figures)
 
 
 def line_chart(*, title: str, points: Sequence[Point], x_label: str, y_label: str, width: int = WIDTH) -> str:
@@ -116,7 +66,7 @@ def line_chart(*, title: str, points: Sequence[Point], x_label: str, y_label: st
     )
     lost = len(points) - sum(math.isfinite(y) for _, y in points)
     note = f"<figcaption>{number(lost)} values are not finite and are not drawn.</figcaption>" if lost else ""
-    return _figure(title, parts, says, note, width=width)
+    return figure(title, parts, says, note, width=width)
 
 
 def thin(points: Sequence[Point], max_points: int = MAX_POINTS) -> list[Point]:
@@ -141,11 +91,6 @@ def nice_ticks(low: float, high: float, num_ticks: int = 5) -> list[float]:
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [float(f"{index * step:.12g}") for index in range(first, max(last, first + 1) + 1)]
-
-
-def _short(name: str, max_letters: int = 16) -> str:
-    half = max_letters // 2
-    return name if len(name) <= max_letters else f"{name[:half]}…{name[1 - half :]}"
 
 
 def _mean(points: Sequence[Point]) -> Point:
@@ -174,28 +119,13 @@ def _y_axis(low: float, high: float, label: str, width: int = WIDTH) -> Iterator
     for tick in nice_ticks(low, high):
         y = _y_of(tick, low, high)
         yield f'<path class="grid" d="M{LEFT} {y:.1f}H{width - RIGHT}"/>'
-        yield _label(LEFT - 6, y + 4, number(_whole(tick)), "end")
-    yield _label(2, 12, label, "start")
+        yield label_at(LEFT - 6, y + 4, number(_whole(tick)), "end")
+    yield label_at(2, 12, label, "start")
 
 
 def _x_tick(x: float, name: str) -> str:
-    return _label(x, HEIGHT - BOTTOM + 16, name, "middle")
+    return label_at(x, HEIGHT - BOTTOM + 16, name, "middle")
 
 
 def _x_title(label: str, width: int = WIDTH) -> str:
-    return _label((LEFT + width - RIGHT) / 2, HEIGHT - 8, label, "middle")
-
-
-def _label(x: float, y: float, words: str, anchor: str, turn: str = "") -> str:
-    turned = f' transform="{turn}"' if turn else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{turned}>{text(words)}</text>'
-
-
-def _figure(
-    title: str, parts: Sequence[str], says: str, below: str, width: int = WIDTH, height: int = HEIGHT
-) -> str:
-    span = ' class="wide"' if width > WIDTH else ""
-    return (
-        f'<figure{span}><h3>{text(title)}</h3><svg viewBox="0 0 {width} {height}" role="img" '
-        f'aria-label="{text(says)}">{"".join(parts)}</svg>{below}</figure>'
-    )
+    return label_at((LEFT + width - RIGHT) / 2, HEIGHT - 8, label, "middle")

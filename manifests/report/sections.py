@@ -1,4 +1,4 @@
-"""The sections of a dataset's report: what each one says. Figures: see `data`; drawings: see `charts`."""
+"""The sections of a dataset's report that show figures. Pictures: see `galleries`; counting: see `data`."""
 
 import json
 from collections import Counter
@@ -6,15 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from manifests.report.bars import Bar, bars, funnel, plain
-from manifests.report.charts import heat_map, histogram
+from manifests.report.charts import histogram
 from manifests.report.data import MAX_WORDS, PairFigures, QueryFigures
+from manifests.report.galleries import rejections_anchor
+from manifests.report.heat import heat_map
 from manifests.report.page import Section, cards, facts, folded, number, share, text
-from manifests.report.pictures import cluster_cards, pair_card, rejection_card
 from manifests.schema import Manifest
-from manifests.store import Dataset
 
 NUM_BARS = 15
-NUM_REJECTIONS_SHOWN = 8  # of every reason
 
 Row = dict[str, Any]
 
@@ -49,17 +48,6 @@ def funnel_section(manifest: Manifest) -> Section:
     return Section(anchor="funnel", title="Funnel", body=body + funnel(stages))
 
 
-def kept_section(dataset: Dataset, pairs: PairFigures, queries: QueryFigures) -> Section:
-    """Return a fair sample of the kept pairs, the same at every writing."""
-    shown = [pair_card(dataset, pair, queries.texts) for pair in pairs.kept_sample]
-    body = (
-        f'<p class="quiet">The {len(shown)} pairs whose keys sort first. Keys are hashes, so nobody chose '
-        "this sample. Below each: the size of the picture as fetched, its host, and the search terms "
-        "found in its caption.</p>"
-    )
-    return Section(anchor="kept", title="Kept pairs", body=body + cards(shown, kind="pairs") if shown else "")
-
-
 def reasons_section(manifest: Manifest, samples: Mapping[tuple[str, str], Sequence[Row]]) -> Section:
     """Return how many records each reason dropped, stage by stage, each stage on its own scale."""
     bodies = []
@@ -69,7 +57,7 @@ def reasons_section(manifest: Manifest, samples: Mapping[tuple[str, str], Sequen
                 name=plain(reason),
                 value=count,
                 shown=f"{number(count)} ({share(count, stage.num_in)})",
-                href=_anchor(stage.stage, reason) if (stage.stage, reason) in samples else None,
+                href=rejections_anchor(stage.stage, reason) if (stage.stage, reason) in samples else None,
             )
             for reason, count in sorted(stage.dropped.items(), key=lambda item: (-item[1], item[0]))
             if count
@@ -162,50 +150,11 @@ def sizes_section(pairs: PairFigures) -> Section:
     return Section(anchor="sizes", title="Picture sizes", body=cards(bodies))
 
 
-def duplicates_section(dataset: Dataset, groups: Mapping[str, Sequence[Row]], pairs: PairFigures) -> Section:
-    """Return groups of sampled duplicates beside the pair that was kept for them."""
-    bodies = cluster_cards(
-        dataset, {key: rows[:NUM_REJECTIONS_SHOWN] for key, rows in groups.items()}, pairs.survivors
-    )
-    intro = (
-        '<p class="quiet">Framed: the pair that was kept. Beside it: what it stands for, and how near.</p>'
-    )
-    return Section(
-        anchor="duplicates",
-        title="Duplicates side by side",
-        body=intro + cards(bodies, kind="clusters") if bodies else "",
-    )
-
-
-def rejections_section(samples: Mapping[tuple[str, str], Sequence[Row]]) -> Section:
-    """Return samples of every reason with the measurement that dropped them."""
-    bodies = [
-        f'<h3 id="{_anchor(stage, reason)}">{text(plain(reason))} '
-        f'<small class="quiet">{text(plain(stage))}</small></h3>'
-        f"{cards([rejection_card(row) for row in _distinct(rows)[:NUM_REJECTIONS_SHOWN]], kind='pairs')}"
-        for (stage, reason), rows in samples.items()
-    ]
-    intro = '<p class="quiet">Texts dropped as unsafe are masked and their pictures are not shown.</p>'
-    return Section(anchor="rejections", title="Rejected", body=intro + "".join(bodies) if bodies else "")
-
-
 def config_section(manifest: Manifest) -> Section:
     """Return the configuration that the dataset was built with."""
     shown = json.dumps(manifest.config, indent=2, ensure_ascii=False)
     body = folded("Show the configuration", f'<pre tabindex="0">{text(shown)}</pre>')
     return Section(anchor="config", title="Build configuration", body=body)
-
-
-def _distinct(rows: Sequence[Row]) -> list[Row]:
-    """Return the first row of each caption and measurement: pages found often fill the samples with copies."""
-    first: dict[tuple[str, str], Row] = {}
-    for row in rows:
-        first.setdefault((row["caption"], row["detail"]), row)
-    return list(first.values())
-
-
-def _anchor(stage: str, reason: str) -> str:
-    return text(f"rejected-{stage}-{reason}".replace(" ", "-"))
 
 
 def _counted(title: str, counts: Counter[str]) -> str:
