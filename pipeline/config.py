@@ -36,11 +36,13 @@ class Cap:
 class Dedup:
     """When two pictures are copies of each other."""
 
-    max_distance: int = 4
-    """Bits of the 64-bit perceptual hash in which copies may differ; the best copy is kept."""
+    max_distance: int | None = 4
+    """Bits of the 64-bit perceptual hash in which copies may differ; the best copy is kept. None: only the
+    same bytes are copies, which serves pictures of a few pixels, whose hashes say little."""
 
     def __post_init__(self) -> None:
-        require(0 <= self.max_distance <= 16, self.max_distance, "dedup.max-distance must be 0 to 16")
+        within = self.max_distance is None or 0 <= self.max_distance <= 16
+        require(within, self.max_distance, "dedup.max-distance must be 0 to 16, or None")
 
 
 @dataclass(frozen=True, kw_only=True)

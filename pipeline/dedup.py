@@ -66,7 +66,7 @@ PRINT_COLUMNS = [
 class FindCopies(beam.PTransform):
     """Parts of pictures -> parts of COPY_SCHEMA in `out`: every pair of a picture and a better copy of it."""
 
-    def __init__(self, parts: list[Part], max_distance: int, out: Path) -> None:
+    def __init__(self, parts: list[Part], max_distance: int | None, out: Path) -> None:
         super().__init__()
         self.parts, self.max_distance, self.out = parts, max_distance, out
 
@@ -101,22 +101,23 @@ def _hash_blocks(part: Part, num_buckets: int) -> Iterator[tuple[int, bytes]]:
 
 
 def equal_hashes(
-    group: tuple[int, Iterable[bytes]], max_distance: int, num_buckets: int, out: Path
+    group: tuple[int, Iterable[bytes]], max_distance: int | None, num_buckets: int, out: Path
 ) -> Iterator[tuple[int, bytes]]:
     """Write the copies among equal hashes; pass on the best picture of each hash, once per block key."""
     bucket, blocks = group
-    best: dict[int, dict[str, object]] = {}
+    best: dict[object, dict[str, object]] = {}
+    same = "sha256" if max_distance is None else "phash"
     seen: set[tuple[int, str]] = set()
     copies = []
     for row in unpack(blocks, sort_by="rank").to_pylist():
-        first = best.setdefault(row["phash"], row)
+        first = best.setdefault(row[same], row)
         if first is not row:
             copies.append(_copy(row, first, 0, (row["phash"], row["sha256"]) in seen))
         seen.add((row["phash"], row["sha256"]))
     write_table(out / f"equal-{bucket:05d}.parquet", pa.Table.from_pylist(copies, schema=COPY_SCHEMA))
-    table = pa.Table.from_pylist(list(best.values()), schema=PRINT_SCHEMA)
-    if max_distance == 0:
+    if not max_distance:
         return
+    table = pa.Table.from_pylist(list(best.values()), schema=PRINT_SCHEMA)
     for keys in block_keys(table["phash"].to_numpy(), max_distance):
         keyed = table.append_column("block_key", pa.array(keys))
         yield from split(keyed, (_mix(keys) % np.uint64(num_buckets)).astype(np.int64))

@@ -54,7 +54,13 @@ def test_no_caption_raises(caption: str) -> None:
     assert 0 <= guess.score <= 1
 
 
-@pytest.mark.parametrize("keep", [(), ("english",), ("EN",)])
+def test_with_no_language_to_keep_every_caption_is_kept_and_its_language_recorded() -> None:
+    rules = Language(keep=())
+    guess = rules.guess("eine Katze sitzt auf dem alten Tisch")
+    assert (guess.language, rules.check(guess)) == ("de", None)
+
+
+@pytest.mark.parametrize("keep", [("english",), ("EN",), ("",)])
 def test_languages_that_are_no_codes_are_refused(keep: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="give ISO 639-1 codes such as en or de"):
         Language(keep=keep)
