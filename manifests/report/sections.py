@@ -97,7 +97,7 @@ def queries_section(manifest: Manifest, queries: QueryFigures) -> Section:
     intro = (
         f"<p>Of {number(manifest.num_queries)} search terms, {number(queries.num_unmatched)} occur in no "
         f"caption and {number(queries.num_starved)} occur in captions of which none was kept.</p>"
-        '<p class="quiet">Dark is what was kept, pale what matched before the cap; kept / matched.</p>'
+        '<p class="quiet">The strong part of a bar was kept, the pale part only matched; kept / matched.</p>'
     )
     return Section(anchor="queries", title="Search terms", body=intro + cards(bodies))
 
