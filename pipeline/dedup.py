@@ -72,16 +72,20 @@ class FindCopies(beam.PTransform):
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
         num_buckets = num_buckets_for(sum_of(self.parts))
-        return (
+        grouped = (
             begin
             | "each part of pictures" >> beam.Create(self.parts)
             | "hashes" >> beam.FlatMap(_hash_blocks, num_buckets=num_buckets)
             | "by hash" >> GroupBlocks()
-            | "equal hashes"
-            >> beam.FlatMap(
-                equal_hashes, max_distance=self.max_distance, num_buckets=num_buckets, out=self.out
-            )
-            | "by parts of the hash" >> GroupBlocks()
+        )
+        if self.max_distance is None:
+            return grouped | "equal bytes" >> beam.Map(equal_prints, same="sha256", out=self.out)
+        return (
+            grouped
+            | "equal hashes" >> beam.Map(equal_prints, same="phash", out=self.out)
+            | "parts of hashes"
+            >> beam.FlatMap(keyed, max_distance=self.max_distance, num_buckets=num_buckets)
+            | "by parts of hashes" >> GroupBlocks()
             | "near hashes" >> beam.Map(near_hashes, max_distance=self.max_distance, out=self.out)
         )
 
@@ -100,27 +104,26 @@ def _hash_blocks(part: Part, num_buckets: int) -> Iterator[tuple[int, bytes]]:
     yield from split(table, (_mix(table["phash"].to_numpy()) % np.uint64(num_buckets)).astype(np.int64))
 
 
-def equal_hashes(
-    group: tuple[int, Iterable[bytes]], max_distance: int | None, num_buckets: int, out: Path
-) -> Iterator[tuple[int, bytes]]:
-    """Write the copies among equal hashes; pass on the best picture of each hash, once per block key."""
+def equal_prints(group: tuple[int, Iterable[bytes]], same: str, out: Path) -> pa.Table:
+    """Write the copies among pictures of equal hash or bytes; return the best picture of each."""
     bucket, blocks = group
     best: dict[object, dict[str, object]] = {}
-    same = "sha256" if max_distance is None else "phash"
-    seen: set[tuple[int, str]] = set()
+    seen: set[object] = set()
     copies = []
     for row in unpack(blocks, sort_by="rank").to_pylist():
         first = best.setdefault(row[same], row)
         if first is not row:
-            copies.append(_copy(row, first, 0, (row["phash"], row["sha256"]) in seen))
-        seen.add((row["phash"], row["sha256"]))
+            copies.append(_copy(row, first, 0, row["sha256"] in seen))
+        seen.add(row["sha256"])
     write_table(out / f"equal-{bucket:05d}.parquet", pa.Table.from_pylist(copies, schema=COPY_SCHEMA))
-    if not max_distance:
-        return
-    table = pa.Table.from_pylist(list(best.values()), schema=PRINT_SCHEMA)
-    for keys in block_keys(table["phash"].to_numpy(), max_distance):
-        keyed = table.append_column("block_key", pa.array(keys))
-        yield from split(keyed, (_mix(keys) % np.uint64(num_buckets)).astype(np.int64))
+    return pa.Table.from_pylist(list(best.values()), schema=PRINT_SCHEMA)
+
+
+def keyed(pictures: pa.Table, max_distance: int, num_buckets: int) -> Iterator[tuple[int, bytes]]:
+    """Yield blocks of pictures, each once per block key: near hashes share at least one."""
+    for keys in block_keys(pictures["phash"].to_numpy(), max_distance):
+        table = pictures.append_column("block_key", pa.array(keys))
+        yield from split(table, (_mix(keys) % np.uint64(num_buckets)).astype(np.int64))
 
 
 def near_hashes(group: tuple[int, Iterable[bytes]], max_distance: int, out: Path) -> str:
