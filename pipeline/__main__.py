@@ -36,18 +36,23 @@ def main(arguments: list[str]) -> int:
     except ValueError as error:
         sys.stderr.write(f"pipeline build: {error}\n")
         return 2
+    except (RuntimeError, OSError) as error:
+        last = str(error).strip().rpartition("\n")[2]
+        sys.stderr.write(f"build stopped: {last}\nWhat is done is kept; run the same command again.\n")
+        return 1
     return 0
 
 
 def run(recipe: Recipe) -> Manifest:
     """Build a recipe, with the sample web up while it runs where it is asked for."""
     config, options = recipe.config, recipe.run
-    if options.sample_web is None:
+    root = options.sample_web
+    if root is None:
         return build(config, options)
-    make_world(options.sample_web, quiet=options.quiet)
-    with serving_world(options.sample_web) as served:
+    make_world(root, quiet=options.quiet)
+    with serving_world(root) as served:
         options = replace(options, connect_to=(*options.connect_to, *served.connect_to))
-        return build(with_sample_web(config, options.sample_web), options)
+        return build(with_sample_web(config, root), options)
 
 
 def with_sample_web(config: BuildConfig, root: Path) -> BuildConfig:
