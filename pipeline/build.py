@@ -18,6 +18,7 @@ from typing import Any
 
 import apache_beam as beam
 
+from filters.checks import screen_caption
 from filters.queries import read_queries
 from manifests.report import write_report
 from manifests.schema import Manifest
@@ -105,6 +106,10 @@ class Job:
         )
         stages = finish.funnel(rejections, sum_of(self.parts("candidates")))
         assert not (wrong := funnel_mismatches(stages)), wrong
+        for stage in stages:
+            # What a phase has handed on, counted where it lies, must be what its rejections leave.
+            if phase := PHASE_AFTER.get(stage.stage):
+                assert stage.num_out == sum_of(self.parts(phase)), (stage, phase)
         manifest = finish.publish(dataset, config_as_json(self.config), self.queries, stages, shards, files)
         write_report(dataset)
         return manifest
@@ -201,6 +206,15 @@ PHASES: dict[str, Phase] = {
     "shards": write_shards,
 }
 
+PHASE_AFTER = {
+    "crawl": "candidates",
+    "distinct": "matched",
+    "cap": "selected",
+    "image": "fetched",
+    "dedup": "kept",
+    "final_cap": "ordered",
+}
+
 
 def config_as_json(config: BuildConfig) -> dict[str, Any]:
     """Return the configuration as it stands in a manifest."""
@@ -215,6 +229,8 @@ def _begun(config: BuildConfig, options: RunOptions) -> Iterator[Job]:
         raise ValueError("no search terms: give --queries FILE, one term per line")
     if not Path(config.queries).is_file():
         raise ValueError(f"queries: {config.queries} is not a file")
+    # A missing language model or word list is found here, before anything is spent.
+    screen_caption("any caption", config.text)
     queries = [
         Query(query_id=number, text=text) for number, text in enumerate(read_queries(Path(config.queries)))
     ]
