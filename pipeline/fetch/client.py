@@ -1,6 +1,7 @@
 """One URL to its bytes or to the reason why not: tries, redirects, deadlines, sizes, robots, pace."""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,6 +22,8 @@ from pipeline.limits import Fetch, Network
 READ_SIZE = 64 * 1024
 REDIRECTS = {301, 302, 303, 307, 308}
 BUSY = {429, 500, 502, 503, 504}
+# A host that answers for its robots.txt, but with nothing that can be read as rules, forbids all.
+UNREADABLE = {Reason.HTTP_ERROR, Reason.RATE_LIMITED, Reason.TOO_MANY_BYTES, Reason.TOO_MANY_REDIRECTS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +94,13 @@ class Client:
     async def _get(self, url: str, max_bytes: int, *, obey_robots: bool) -> Answer | Drop:
         """Try until there is an answer, the failure is final or the tries are used up."""
         failure = Failure(Drop(Reason.CONNECTION_FAILED, "not tried"))
-        for num_tries in range(1, self.limits.max_tries + 1):
+        for _ in range(self.limits.max_tries):
             outcome = await self._follow(URL(url, encoded=True), max_bytes, obey_robots)
             if isinstance(outcome, Answer):
                 return outcome
             failure = outcome
-            if failure.retry_after_s is None or failure.retry_after_s > self.limits.max_retry_after_s:
+            if not self._worth_another_try(failure):
                 break
-            if num_tries < self.limits.max_tries:
-                self._pacer.pause(URL(url, encoded=True).host or "", failure.retry_after_s)
         return failure.drop
 
     async def _follow(self, url: URL, max_bytes: int, obey_robots: bool) -> Answer | Failure:
@@ -112,10 +113,16 @@ class Client:
                 started = time.monotonic()
                 outcome = await self._request(url, max_bytes, left_s)
                 left_s -= time.monotonic() - started
+            if isinstance(outcome, Failure) and self._worth_another_try(outcome):
+                # The pause is for the host that asked for it, which a redirect may have led to.
+                self._pacer.pause(url.host or "", outcome.retry_after_s or 0.0)
             if not isinstance(outcome, URL):
                 return outcome
             url = outcome
         return Failure(Drop(Reason.TOO_MANY_REDIRECTS, f"more than {self.limits.max_redirects} redirects"))
+
+    def _worth_another_try(self, failure: Failure) -> bool:
+        return failure.retry_after_s is not None and failure.retry_after_s <= self.limits.max_retry_after_s
 
     async def _request(self, url: URL, max_bytes: int, left_s: float) -> Answer | Failure | URL:
         """Make one request: its answer, its failure, or where it redirects to."""
@@ -157,7 +164,7 @@ class Client:
         answer = await self._get(url, MAX_ROBOTS_BYTES, obey_robots=False)
         if isinstance(answer, Answer):
             return RobotsRules(answer.status, answer.body)
-        if answer.reason in (Reason.HTTP_ERROR, Reason.RATE_LIMITED):
+        if answer.reason in UNREADABLE:
             return Drop(Reason.ROBOTS_DISALLOWED, f"robots.txt: {answer.detail}")
         return Drop(answer.reason, f"robots.txt: {answer.detail}")
 
@@ -199,7 +206,8 @@ def retry_after_s(value: str | None) -> float:
     if value is None:
         return 1.0
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
+        return 1.0 if math.isnan(seconds) else max(0.0, seconds)
     except ValueError:
         try:
             return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())

@@ -14,6 +14,12 @@ from yarl import URL
 
 from filters.reasons import Drop, Reason
 
+# IPv6 addresses that routers turn into IPv4 ones (RFC 6052), and all that are given out as public (RFC 4291).
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+PUBLIC_IPV6 = ipaddress.ip_network("2000::/3")
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
 
 class AddressRefusedError(OSError):
     """A name whose address is not public."""
@@ -27,11 +33,18 @@ def check_address(address: str) -> Drop | None:
     >>> str(check_address("::ffff:127.0.0.1"))
     'address_not_public: ::ffff:127.0.0.1 is not a public address'
     """
-    ip = ipaddress.ip_address(address)
-    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
-    if (mapped or ip).is_global and not (mapped or ip).is_multicast:
+    if _is_public(ipaddress.ip_address(address)):
         return None
     return Drop(Reason.ADDRESS_NOT_PUBLIC, f"{address} is not a public address")
+
+
+def _is_public(ip: Address) -> bool:
+    if isinstance(ip, ipaddress.IPv4Address):
+        return ip.is_global and not ip.is_multicast
+    nat64 = ipaddress.IPv4Address(ip.packed[12:]) if ip in NAT64 else None
+    if carried := ip.ipv4_mapped or ip.sixtofour or nat64:
+        return _is_public(carried)
+    return ip in PUBLIC_IPV6 and ip.is_global
 
 
 def check_literal(url: URL) -> Drop | None:

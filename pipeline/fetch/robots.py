@@ -9,6 +9,8 @@ from filters.reasons import Drop, Reason
 USER_AGENT_TOKEN = "openwit"
 MAX_ROBOTS_BYTES = 500 * 1024  # RFC 9309, 2.5: parsers must read at least so much
 OPT_OUTS = frozenset({"noai", "noimageai", "noindex", "noimageindex", "noml", "none"})
+# Rules that have a colon and a value; any other word before a colon names a crawler.
+VALUED = frozenset({"max-snippet", "max-image-preview", "max-video-preview", "unavailable_after"})
 
 
 class RobotsRules:
@@ -43,7 +45,7 @@ def check_opt_out(tags: Iterable[str]) -> Drop | None:
         agent = ""
         for part in tag.lower().split(","):
             before, colon, rule = part.strip().partition(":")
-            if colon and rule.strip() in OPT_OUTS | {"all"}:
+            if colon and before.strip() not in VALUED:
                 agent = before.strip()
                 part = rule
             if part.strip() in OPT_OUTS and agent in ("", USER_AGENT_TOKEN):
