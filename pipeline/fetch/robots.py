@@ -20,7 +20,7 @@ class RobotsRules:
         """`status` and `body` are the final answer for /robots.txt: 2xx is parsed, 4xx allows all, any
         other forbids all (RFC 9309, 2.3.1)."""
         self._status = status
-        self._parsed = Protego.parse(body.decode("utf-8", "replace")) if 200 <= status < 300 else None
+        self._parsed = Protego.parse(body.decode("utf-8-sig", "replace")) if 200 <= status < 300 else None
 
     def check(self, url: str) -> Drop | None:
         """Return why we may not fetch `url`, None where we may."""
