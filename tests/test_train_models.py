@@ -1,3 +1,4 @@
+import json
 import math
 
 import pytest
@@ -8,14 +9,71 @@ from torch import nn
 from tests.tiny_train import TINY_MODEL
 from train.loss import clip_loss
 from train.models import MODELS, model_from_json, model_to_json
+from train.models.resnet import ClipResNet
 from train.models.transformer import Attention, quick_gelu
 from train.recipes import RECIPES
+
+TINY_RESNET = ClipResNet(
+    image_side_px=64,
+    context_length=16,
+    embed_dim=16,
+    vision_width=4,
+    vision_num_blocks=(1, 1, 1, 1),
+    text_width=16,
+    text_num_layers=1,
+    head_width=8,
+)
 
 
 def test_features_have_one_row_per_input_and_embed_dim_columns() -> None:
     model = TINY_MODEL.build(vocab_size=300)
     assert model.encode_image(torch.zeros(3, 3, 16, 16)).shape == (3, 16)
     assert model.encode_text(torch.tensor([[298, 5, 299], [298, 299, 0]])).shape == (2, 16)
+
+
+@pytest.mark.parametrize(
+    ("image_side_px", "width", "num_blocks", "embed_dim", "text_width", "num_parameters"),
+    [
+        (224, 64, (3, 4, 6, 3), 1024, 512, 102_007_137),  # RN50
+        (224, 64, (3, 4, 23, 3), 512, 512, 119_688_033),  # RN101
+        (288, 80, (4, 6, 10, 6), 640, 640, 178_300_601),  # RN50x4
+    ],
+)
+def test_the_papers_resnets_have_the_papers_parameters(
+    image_side_px: int,
+    width: int,
+    num_blocks: tuple[int, int, int, int],
+    embed_dim: int,
+    text_width: int,
+    num_parameters: int,
+) -> None:
+    config = ClipResNet(
+        image_side_px=image_side_px,
+        context_length=77,
+        embed_dim=embed_dim,
+        vision_width=width,
+        vision_num_blocks=num_blocks,
+        text_width=text_width,
+        text_num_layers=12,
+    )
+    with torch.device("meta"):
+        model = config.build(vocab_size=49_408)
+    assert sum(parameter.numel() for parameter in model.parameters()) == num_parameters
+
+
+def test_a_resnets_features_and_config_are_as_a_vits() -> None:
+    model = TINY_RESNET.build(vocab_size=300)
+    assert model.encode_image(torch.zeros(3, 3, 64, 64)).shape == (3, 16)
+    assert model_from_json(json.loads(json.dumps(model_to_json(TINY_RESNET)))) == TINY_RESNET
+
+
+def test_a_resnets_state_dict_has_openais_keys() -> None:
+    keys = set(TINY_RESNET.build(vocab_size=300).state_dict())
+    block = "visual.layer2.0"
+    assert {f"{block}.downsample.0.weight", f"{block}.downsample.1.running_mean"} <= keys
+    assert {f"{block}.conv3.weight", f"{block}.bn3.num_batches_tracked", "visual.bn3.bias"} <= keys
+    pool = "visual.attnpool"
+    assert {f"{pool}.positional_embedding", f"{pool}.q_proj.weight", f"{pool}.c_proj.bias"} <= keys
 
 
 def test_forward_returns_the_logits_of_images_and_their_transpose() -> None:
@@ -36,13 +94,21 @@ def test_the_papers_models_have_the_papers_parameters(recipe: str, num_parameter
 
 
 def test_the_state_dict_has_openais_keys() -> None:
-    block = "attn.in_proj_weight attn.in_proj_bias attn.out_proj.weight attn.out_proj.bias ln_1.weight ln_1.bias"
-    block += " mlp.c_fc.weight mlp.c_fc.bias mlp.c_proj.weight mlp.c_proj.bias ln_2.weight ln_2.bias"
-    top = "logit_scale positional_embedding text_projection token_embedding.weight ln_final.weight ln_final.bias"
-    visual = "conv1.weight class_embedding positional_embedding ln_pre.weight ln_pre.bias ln_post.weight"
-    expected = set(top.split()) | {f"visual.{name}" for name in f"{visual} ln_post.bias proj".split()}
+    attention = ["in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias"]
+    layers = ["ln_1", "ln_2", "mlp.c_fc", "mlp.c_proj"]
+    block = [f"attn.{name}" for name in attention]
+    block += [f"{name}.{kind}" for name in layers for kind in ("weight", "bias")]
+    expected = {"logit_scale", "positional_embedding", "text_projection", "token_embedding.weight"}
+    expected |= {
+        "visual.conv1.weight",
+        "visual.class_embedding",
+        "visual.positional_embedding",
+        "visual.proj",
+    }
+    for norm in ("ln_final", "visual.ln_pre", "visual.ln_post"):
+        expected |= {f"{norm}.weight", f"{norm}.bias"}
     for tower in ("", "visual."):
-        expected |= {f"{tower}transformer.resblocks.0.{name}" for name in block.split()}
+        expected |= {f"{tower}transformer.resblocks.0.{name}" for name in block}
     assert set(TINY_MODEL.build(vocab_size=300).state_dict()) == expected
 
 

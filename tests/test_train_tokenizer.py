@@ -12,7 +12,13 @@ from train.config import TokenizerConfig
 from train.tokenizer import DatasetTokenizer, Tokenizer, build_tokenizer, encode, load_tokenizer
 
 CLIP_VOCAB = Path("../shared/data/text/clip/openai_bpe_simple_vocab_16e6.txt.gz")
-CAPTIONS = ["A red car", "a red house by the sea", "Two red cars, seen in Kraków", "naïve café 3½ ☕", "a red car"] * 3
+CAPTIONS = [
+    "A red car",
+    "a red house by the sea",
+    "Two red cars, seen in Kraków",
+    "naïve café 3½ ☕",
+    "a red car",
+] * 3
 
 
 @pytest.fixture(scope="module")

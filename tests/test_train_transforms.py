@@ -63,7 +63,9 @@ def test_a_large_jpeg_decoded_small_shows_the_same_crop() -> None:
 @pytest.mark.parametrize("size", [(64, 48), (48, 64), (50, 50), (301, 200)])
 def test_the_evaluation_crop_is_clips_resize_and_centre_crop(size: tuple[int, int]) -> None:
     picture = gradient(*size)
-    width, height = (int(32 * size[0] / size[1]), 32) if size[0] > size[1] else (32, int(32 * size[1] / size[0]))
+    width, height = (
+        (int(32 * size[0] / size[1]), 32) if size[0] > size[1] else (32, int(32 * size[1] / size[0]))
+    )
     resized = picture.resize((width, height), Image.Resampling.BICUBIC)
     left, top = round((width - 32) / 2.0), round((height - 32) / 2.0)
     expected = np.asarray(resized)[top : top + 32, left : left + 32]

@@ -94,7 +94,8 @@ class PairReader:
                 pictures.append(self._pixels(row, epoch))
                 captions.append(row.caption)
             except PICTURE_ERRORS as error:
-                bad_pictures.append(f"{row.key}: {error}")
+                reason = str(error).partition(" <")[0]  # Pillow goes on with an address in memory
+                bad_pictures.append(f"{row.key}: {reason}")
         if len(pictures) < 2:
             raise OSError(
                 f"step {step}: {len(bad_pictures)} of {len(row_numbers)} pictures unread: {bad_pictures[0]}"

@@ -34,7 +34,10 @@ def demo() -> TrainConfig:
 
 
 def cifar10() -> TrainConfig:
-    """CIFAR-10's training pictures with captions."""
+    """CIFAR-10's 50,000 training pictures with their classes as captions ("a photo of a ship.").
+
+    A small ViT of 64 patches.
+    """
     return TrainConfig(
         recipe="cifar10",
         model=ClipVit(
@@ -42,16 +45,16 @@ def cifar10() -> TrainConfig:
             patch_side_px=4,
             context_length=16,
             embed_dim=128,
-            vision_width=192,
-            vision_num_layers=6,
+            vision_width=128,
+            vision_num_layers=4,
             text_width=64,
             text_num_layers=1,
-            head_width=64,
+            head_width=32,
         ),
-        data=DataConfig(batch_size=256, min_crop_share=0.7, flip=True),
+        data=DataConfig(batch_size=128, min_crop_share=0.7, flip=True),
         optim=OptimConfig(peak_lr=1e-3, num_warmup_steps=200, weight_decay=0.1),
         tokenizer=TokenizerConfig(vocab_size=512),
-        num_epochs=10,
+        num_epochs=8,
         precision="bfloat16",
         log_every_steps=20,
         checkpoint_every_steps=500,

@@ -88,7 +88,10 @@ def describe_run(config: TrainConfig, dataset: Dataset) -> dict[str, Any]:
     """
     manifest = dataset.manifest
     identity = {"name": manifest.name, "num_pairs": manifest.num_pairs, "content_hash": manifest.content_hash}
-    return {**to_json(config), "model": model_to_json(config.model), "dataset": identity}
+    description = {**to_json(config), "model": model_to_json(config.model), "dataset": identity}
+    # Once through JSON, so that it equals what is read back from a checkpoint.
+    plain: dict[str, Any] = json.loads(json.dumps(description))
+    return plain
 
 
 def pick_device(config: TrainConfig) -> torch.device:

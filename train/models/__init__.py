@@ -4,9 +4,11 @@ from typing import Any
 
 from train.config import ModelConfig
 from train.models.clip import ClipVit
+from train.models.resnet import ClipResNet
 
 MODELS: dict[str, type[ModelConfig]] = {
     "clip_vit": ClipVit,
+    "clip_resnet": ClipResNet,
 }
 
 
@@ -23,4 +25,9 @@ def model_from_json(fields: dict[str, Any]) -> ModelConfig:
     name = fields["name"]
     if name not in MODELS:
         raise ValueError(f"unknown model {name!r}, known: {', '.join(MODELS)}. Next: update openwit")
-    return MODELS[name](**{key: value for key, value in fields.items() if key != "name"})
+    # JSON has no tuples.
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()
+    }
+    del values["name"]
+    return MODELS[name](**values)
