@@ -20,7 +20,7 @@ from filters.sampling import content_key
 from manifests.store import written_whole
 from pipeline.config import BuildConfig
 from pipeline.fetch.client import Client, open_client
-from pipeline.fetch.pixels import EncodedPicture, encode_picture, thumbnail
+from pipeline.fetch.pixels import EncodedPicture, encode_picture, pillow_kept_quiet, thumbnail
 from pipeline.limits import Network
 from pipeline.parts import write_part
 from pipeline.records import IMAGE_SCHEMA, Rejection, reject, to_table
@@ -49,7 +49,8 @@ def fetch_units(
     """
     missing = [unit for unit in units if not (fetched / f"{unit}.parquet").exists()]
     if missing:
-        asyncio.run(_fetch_all(missing, selected, fetched, config, network, progress))
+        with pillow_kept_quiet():
+            asyncio.run(_fetch_all(missing, selected, fetched, config, network, progress))
 
 
 async def _fetch_all(

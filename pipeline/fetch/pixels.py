@@ -4,6 +4,8 @@ import io
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +48,15 @@ class EncodedPicture:
     phash: int
 
 
+@contextmanager
+def pillow_kept_quiet() -> Iterator[None]:
+    """Silence Pillow's warnings of odd metadata: the pixels are what counts. To be entered around the threads
+    that decode and not by each of them: what is silenced, and put back, is the whole process's."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="PIL")
+        yield
+
+
 def encode_picture(data: bytes, checks: ImageChecks, encode: Encode) -> EncodedPicture | Drop:
     """Return the picture of a file as it is to be stored, or why it is not kept."""
     screened = screen_image(data, checks)
@@ -74,13 +85,11 @@ def decode(data: bytes, header: ImageHeader, shorter_side_px: int) -> Image.Imag
     """Decode to upright RGB. A JPEG is decoded at the smallest DCT scale (1, 1/2, 1/4, 1/8) that leaves
     both sides at least `shorter_side_px`; its hash is that of the scaled pixels. Transparent parts turn
     white. Raises one of DECODE_ERRORS on a damaged file."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of odd metadata; the pixels are what counts
-        with Image.open(io.BytesIO(data), formats=[header.format.upper()]) as image:
-            if header.format == "jpeg":
-                image.draft("RGB", (shorter_side_px, shorter_side_px))
-            image.load()
-            return to_rgb(ImageOps.exif_transpose(image))
+    with Image.open(io.BytesIO(data), formats=[header.format.upper()]) as image:
+        if header.format == "jpeg":
+            image.draft("RGB", (shorter_side_px, shorter_side_px))
+        image.load()
+        return to_rgb(ImageOps.exif_transpose(image))
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
