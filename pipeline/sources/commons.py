@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 import orjson
 
 from filters.reasons import Drop, Reason
-from pipeline.fetch.client import Client, open_client, retry_after_s
+from pipeline.fetch.client import Answer, Client, open_client, retry_after_s
 from pipeline.limits import Fetch, Network, require
 from pipeline.records import Candidate, Query, Rejection, reject
 
@@ -98,44 +98,77 @@ class _Search:
         """Yield what one term finds, page after page, up to the limit; the first failure ends it."""
         num_results, position = 0, dict[str, str]()
         while num_results < self.config.max_results_per_query:
-            answer = await self._ask({**self._base, "gsrsearch": term, **position})
-            if isinstance(answer, Drop):
+            page = await self._ask(term, position)
+            if isinstance(page, Drop):
                 yield reject(
-                    "crawl", answer, Candidate(url=self.config.endpoint, caption=term, source="commons")
+                    "crawl", page, Candidate(url=self.config.endpoint, caption=term, source="commons")
                 )
                 return
-            pages = sorted(answer.get("query", {}).get("pages", []), key=lambda page: page.get("index", 0))
-            for page in pages[: self.config.max_results_per_query - num_results]:
-                yield _to_candidate(page, term)
-            num_results += len(pages)
-            following = {name: str(value) for name, value in answer.get("continue", {}).items()}
-            if not pages or not following or following == position:
+            for record in page.records[: self.config.max_results_per_query - num_results]:
+                yield record
+            num_results += len(page.records)
+            if not page.records or not page.following or page.following == position:
                 return
-            position = following
+            position = page.following
 
-    async def _ask(self, parameters: dict[str, str]) -> dict[str, Any] | Drop:
-        """Return one answer; errors that pass (maxlag, a busy server, half an answer) are tried again."""
+    async def _ask(self, term: str, position: dict[str, str]) -> "_Page | Drop":
+        """Return one page; errors that pass (maxlag, a busy server, half an answer) are tried again."""
+        url = f"{self.config.endpoint}?{urlencode({**self._base, 'gsrsearch': term, **position})}"
         drop = Drop(Reason.SOURCE_ERROR, "not tried")
-        for _ in range(self.config.max_tries):
-            answer = await self.client.ask(f"{self.config.endpoint}?{urlencode(parameters)}")
+        for num_tries in range(1, self.config.max_tries + 1):
+            answer = await self.client.ask(url)
             if isinstance(answer, Drop):
                 return Drop(Reason.SOURCE_ERROR, answer.detail)
-            if answer.status != 200:
-                return Drop(Reason.SOURCE_ERROR, f"status {answer.status}")
-            try:
-                content = orjson.loads(answer.body)
-                error = content.get("error")
-            except (orjson.JSONDecodeError, AttributeError):
-                drop, wait_s = Drop(Reason.SOURCE_ERROR, "the answer is not a JSON object"), 1.0
-            else:
-                if error is None:
-                    return dict(content)
-                drop = Drop(Reason.SOURCE_ERROR, f"{error.get('code')}: {error.get('info')}")
-                if error.get("code") not in ("maxlag", "ratelimited", "readonly"):
-                    return drop
-                wait_s = retry_after_s(answer.headers.get("Retry-After"))
-            await asyncio.sleep(wait_s)
+            outcome = _read_answer(answer, term)
+            if isinstance(outcome, _Page):
+                return outcome
+            drop = outcome.drop
+            if outcome.wait_s is None:
+                break
+            if num_tries < self.config.max_tries:
+                await asyncio.sleep(outcome.wait_s)
         return drop
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """One page of results, and the parameters that ask for the next."""
+
+    records: list[Candidate | Rejection]
+    following: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """An answer without results. `wait_s`: when to ask again, None where that would not help."""
+
+    drop: Drop
+    wait_s: float | None = None
+
+
+def _read_answer(answer: Answer, term: str) -> _Page | _Refusal:
+    """Read what a server said, which may be anything at all."""
+    if answer.status != 200:
+        return _Refusal(Drop(Reason.SOURCE_ERROR, f"status {answer.status}"))
+    try:
+        content = orjson.loads(answer.body)
+    except orjson.JSONDecodeError:
+        return _Refusal(Drop(Reason.SOURCE_ERROR, "the answer is not JSON"), wait_s=1.0)
+    try:
+        if (error := content.get("error")) is None:
+            return _read_page(content, term)
+        drop = Drop(Reason.SOURCE_ERROR, f"{error['code']}: {error.get('info')}")
+        if error["code"] in ("maxlag", "ratelimited", "readonly"):
+            return _Refusal(drop, wait_s=retry_after_s(answer.headers.get("Retry-After")))
+        return _Refusal(drop)
+    except (AttributeError, TypeError, LookupError):
+        return _Refusal(Drop(Reason.SOURCE_ERROR, "the answer is not of the API's form"))
+
+
+def _read_page(content: dict[str, Any], term: str) -> _Page:
+    found = sorted(content.get("query", {}).get("pages", []), key=lambda page: page.get("index", 0))
+    following = {name: str(value) for name, value in content.get("continue", {}).items()}
+    return _Page([_to_candidate(page, term) for page in found], following)
 
 
 def _to_candidate(page: dict[str, Any], term: str) -> Candidate | Rejection:
@@ -146,7 +179,7 @@ def _to_candidate(page: dict[str, Any], term: str) -> Candidate | Rejection:
         url=str(info.get("url") or ""),
         caption=str(_value(metadata, "ImageDescription") or title),
         source="commons",
-        page_url=info.get("descriptionurl"),
+        page_url=str(info["descriptionurl"]) if info.get("descriptionurl") else None,
         found_by=term,
         licence=_value(metadata, "LicenseShortName"),
     )

@@ -69,8 +69,11 @@ class Folder:
     def read_bytes(self, url: str) -> bytes | None:
         """Return the picture at a folder: URL, None where there is none below these folders."""
         number, _, name = url.removeprefix(SCHEME).partition("/")
-        if not number.isdigit() or int(number) >= len(self.paths):
+        if not number.isdecimal() or int(number) >= len(self.paths):
             return None
         root = Path(self.paths[int(number)]).resolve()
-        path = (root / name).resolve()
-        return path.read_bytes() if path.is_relative_to(root) and path.is_file() else None
+        try:
+            path = (root / name).resolve()
+            return path.read_bytes() if path.is_relative_to(root) else None
+        except (OSError, ValueError):  # ValueError: a name with a zero byte
+            return None

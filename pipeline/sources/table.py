@@ -1,5 +1,6 @@
 """URL tables: parquet, csv, tsv or jsonl (each also .gz) with a column of URLs and one of captions."""
 
+import codecs
 import csv
 import gzip
 import io
@@ -91,12 +92,13 @@ def read_rows(path: Path) -> Iterator[dict[str, Any] | None]:
         for batch in pq.ParquetFile(path).iter_batches(batch_size=10_000):
             yield from batch.to_pylist()
         return
+    kind = Path(path.name.removesuffix(".gz")).suffix
     with _open(path) as file:
-        if ".jsonl" in path.suffixes:
+        if kind == ".jsonl":
             yield from map(_parse_json_line, file)
         else:
-            delimiter = "\t" if ".tsv" in path.suffixes else ","
-            text = io.TextIOWrapper(file, encoding="utf-8", errors="replace", newline="")
+            delimiter = "\t" if kind == ".tsv" else ","
+            text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="")
             yield from csv.DictReader(text, delimiter=delimiter)
 
 
@@ -106,7 +108,7 @@ def _open(path: Path) -> IO[bytes]:
 
 def _parse_json_line(line: bytes) -> dict[str, Any] | None:
     try:
-        row = orjson.loads(line)
+        row = orjson.loads(line.removeprefix(codecs.BOM_UTF8))
     except orjson.JSONDecodeError:
         return None
     return row if isinstance(row, dict) else None
