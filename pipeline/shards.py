@@ -5,9 +5,8 @@ keys; a shard then reads its rows from there and its pictures from where they we
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from functools import lru_cache, partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -137,17 +136,32 @@ def write_shard(plan: ShardPlan, staged: Path, dataset: Path) -> str:
         return plan.name
     rows = pa.concat_tables(part.rows().slice(start, stop - start) for part, start, stop in plan.ranges)
     with ExitStack() as stack:
-        open_staged = lru_cache(MAX_OPEN_TARS)(partial(_open, staged))
+        tars = stack.enter_context(closing(_StagedTars(staged)))
         path = stack.enter_context(written_whole(dataset / "shards" / f"{plan.name}.tar"))
         tar = stack.enter_context(path.open("wb"))
-        entries = [_append_pair(tar, row, open_staged(row["unit"])) for row in rows.to_pylist()]
+        entries = [_append_pair(tar, row, tars.open(row["unit"])) for row in rows.to_pylist()]
         end_tar(tar)
     write_table(index, pa.Table.from_pylist(entries, schema=INDEX_SCHEMA))
     return plan.name
 
 
-def _open(staged: Path, unit: str) -> IO[bytes]:
-    return (staged / f"{unit}.tar").open("rb")
+class _StagedTars:
+    """The staged tars that are open, at most MAX_OPEN_TARS; for a new one the longest unused is closed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._open: dict[str, IO[bytes]] = {}
+
+    def open(self, unit: str) -> IO[bytes]:
+        tar = self._open.pop(unit, None) or (self._folder / f"{unit}.tar").open("rb")
+        self._open[unit] = tar  # last in the dict is last used
+        if len(self._open) > MAX_OPEN_TARS:
+            self._open.pop(next(iter(self._open))).close()
+        return tar
+
+    def close(self) -> None:
+        for tar in self._open.values():
+            tar.close()
 
 
 def read_staged(row: Row, tar: IO[bytes]) -> bytes:
