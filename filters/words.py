@@ -44,6 +44,16 @@ class _WordCharacters(dict[int, str]):
 _WORD_CHARACTERS = _WordCharacters()
 
 
+def _ascii_table(mode: Mode) -> bytes:
+    """For `bytes.translate`: the same for ASCII, which most captions are, at half the cost of a text."""
+    chars = (chr(code) if code < 128 else " " for code in range(256))
+    kept = (char if char.isalnum() or char == "'" else " " for char in chars)
+    return "".join(char.lower() if mode == "casefold" else char for char in kept).encode()
+
+
+_ASCII_TABLES: dict[Mode, bytes] = {"casefold": _ascii_table("casefold"), "exact": _ascii_table("exact")}
+
+
 def words_of(text: str, mode: Mode = "casefold") -> str:
     """Return the words of a text with one space between: what queries and captions are compared by.
 
@@ -53,8 +63,11 @@ def words_of(text: str, mode: Mode = "casefold") -> str:
     >>> words_of("The Queen’s T-shirt: don't_wash!")
     "the queen 's t shirt don't wash"
     """
-    if not text.isascii():
-        text = unicodedata.normalize("NFC", text)
+    if text.isascii():
+        if "'" in text:
+            text = _POSSESSIVE.sub(" '", _OUTER_APOSTROPHE.sub(" ", text))
+        return b" ".join(text.encode().translate(_ASCII_TABLES[mode]).split()).decode()
+    text = unicodedata.normalize("NFC", text)
     if mode == "casefold":
         text = text.casefold()
     if any(apostrophe in text for apostrophe in _APOSTROPHES):

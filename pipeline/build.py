@@ -232,7 +232,8 @@ def _begun(config: BuildConfig, options: RunOptions) -> Iterator[Job]:
     # A missing language model or word list is found here, before anything is spent.
     screen_caption("any caption", config.text)
     queries = [
-        Query(query_id=number, text=text) for number, text in enumerate(read_queries(Path(config.queries)))
+        Query(query_id=number, text=text)
+        for number, text in enumerate(read_queries(Path(config.queries), config.match_mode))
     ]
     work = options.dataset / "work"
     work.mkdir(parents=True, exist_ok=True)

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from filters.checks import ImageChecks, TextChecks
 
+from filters.checks import ImageChecks, TextChecks
+from filters.queries import MatchMode
 from filters.urls import UrlRules
 from pipeline.limits import Encode, Fetch, require
 from pipeline.sources import Sources
@@ -51,6 +52,8 @@ class BuildConfig:
 
     queries: str = ""
     """File of search terms, one per line."""
+    match_mode: MatchMode = "casefold"
+    """How terms are found in captions: as words of any case, as words exactly, or as MetaCLIP does."""
     sources: Annotated[Sources, tyro.conf.arg(name="")] = field(default_factory=Sources)
     url: UrlRules = field(default_factory=UrlRules)
     text: TextChecks = field(default_factory=TextChecks)

@@ -8,14 +8,14 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 from apache_beam.utils.shared import Shared
-from filters.checks import screen_caption
 
-from filters.queries import QueryIndex
+from filters.checks import screen_caption
+from filters.queries import MatchMode, QueryIndex
 from filters.reasons import Drop, Reason
 from filters.sampling import pair_id, priority
 from filters.text import normalise_caption
 from filters.urls import canonical_url
-from manifests.store import write_table
+from manifests.store import write_bytes, write_table
 from pipeline.blocks import GroupBlocks, num_buckets_for, split, unpack
 from pipeline.config import BuildConfig
 from pipeline.parts import REJECTIONS, Part, sum_of, write_part
@@ -39,27 +39,34 @@ class MatchCandidates(beam.PTransform):
             begin
             | "each part of candidates" >> beam.Create(self.parts)
             | "match and screen"
-            >> beam.ParDo(ScreenCandidates(self.queries, self.config, self.out, num_buckets))
+            >> beam.ParDo(ScreenCandidates(self._write_terms(), self.config, self.out, num_buckets))
             | "by URL" >> GroupBlocks()
             | "drop repeats" >> beam.Map(drop_repeats, out=self.out)
         )
+
+    def _write_terms(self) -> Path:
+        """Write the terms, one to a line, from where each process reads them: 500,000 are no luggage."""
+        path = self.out / "terms.txt"
+        write_bytes(path, "".join(f"{query.text}\n" for query in self.queries).encode())
+        return path
+
+
+def index_terms(path: Path, mode: MatchMode) -> QueryIndex:
+    """Return the index of a file of terms; their numbers are those of their lines."""
+    with path.open(encoding="utf-8", newline="\n") as lines:
+        return QueryIndex((line.removesuffix("\n") for line in lines), mode)
 
 
 class ScreenCandidates(beam.DoFn):
     """A part of candidates -> blocks of pairs by URL; writes what it rejects."""
 
-    def __init__(self, queries: list[Query], config: BuildConfig, out: Path, num_buckets: int) -> None:
-        self.texts, self.config, self.out, self.num_buckets = (
-            [q.text for q in queries],
-            config,
-            out,
-            num_buckets,
-        )
+    def __init__(self, terms: Path, config: BuildConfig, out: Path, num_buckets: int) -> None:
+        self.terms, self.config, self.out, self.num_buckets = terms, config, out, num_buckets
         self.shared = Shared()
 
     def setup(self) -> None:
-        """Build the index once per process; it cannot be pickled."""
-        self.index = self.shared.acquire(lambda: QueryIndex(self.texts))
+        """Build the index once per process, whatever its threads; it cannot be pickled."""
+        self.index = self.shared.acquire(lambda: index_terms(self.terms, self.config.match_mode))
 
     def process(self, part: Part) -> Iterator[tuple[int, bytes]]:
         pairs, rejections = screen(part.rows().to_pylist(), self.index, self.config)

@@ -1,14 +1,23 @@
 """Search terms in captions: the fast index against the slow obvious way, and lists read from files."""
 
+import bz2
+import gzip
 import hashlib
+import json
+from collections import Counter
+from itertools import islice
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filters.queries import QueryIndex, queries_sha256, read_queries
+from filters.queries import QueryIndex, metaclip_spacing, queries_sha256, read_queries
 from filters.words import Mode, words_of
+
+TEXTS = Path(__file__).parents[2] / "shared" / "data" / "text"
+ALTTEXT = TEXTS / "alttext" / "laion_test_10000.jsonl.gz"
+WIKIPEDIA = TEXTS / "wikipedia" / "enwiki-latest-pages-articles1-shortened.xml.bz2"
 
 
 def slow_matches(queries: list[str], caption: str, mode: Mode) -> list[int]:
@@ -89,6 +98,58 @@ def test_exact_mode_minds_the_case() -> None:
     assert QueryIndex(["Apple", "apple"], mode="exact").matches("An Apple a day") == [0]
 
 
+SPACED = [
+    ("dog", "a dog", True),
+    ("dog", "a dog.", True),
+    ("dog", "a\tdog\n", True),
+    ("dog", "Dog", False),
+    ("dog", "(dog)", False),
+    ("dog", '"dog"', False),
+    ("dog", "dog-house", False),
+    ("New York", "New York, 1999", True),
+    ("New York", "New  York", False),
+    ("New York", "new york", False),
+    ("Mr.", "Mr. Bean", False),  # the mark is parted from the text, not from the entry
+    ("", "one, two", True),  # two blanks in a row, as the substring rule has it
+]
+
+
+@pytest.mark.parametrize(("query", "caption", "found"), SPACED)
+def test_metaclip_mode_parts_words_at_seven_marks_only(query: str, caption: str, found: bool) -> None:
+    assert QueryIndex([query], "metaclip").matches(caption) == ([0] if found else [])
+
+
+def substring_loop(queries: list[str], caption: str) -> list[int]:
+    """MetaCLIP's rule as it is written: blanks around the text and around seven marks, then a search."""
+    text = f" {caption} "
+    for mark in [",", ".", ";", ":", "?", "!", "`"]:
+        text = text.replace(mark, f" {mark} ")
+    for blank in ["\t", "\n", "\r"]:
+        text = text.replace(blank, " ")
+    return [query_id for query_id, query in enumerate(queries) if f" {query} " in text]
+
+
+@given(st.lists(TEXT, max_size=12), TEXT)
+def test_metaclip_mode_finds_what_the_substring_loop_finds(queries: list[str], caption: str) -> None:
+    queries = [query for query in queries if query.isprintable()]
+    assert QueryIndex(queries, "metaclip").matches(caption) == substring_loop(queries, caption)
+
+
+@pytest.mark.skipif(not ALTTEXT.exists(), reason=f"{ALTTEXT} is not there")
+def test_metaclip_mode_finds_what_the_substring_loop_finds_in_20_000_real_texts() -> None:
+    with gzip.open(ALTTEXT, "rt", encoding="utf-8") as lines:
+        captions = [json.loads(line)["text"] for line in lines]
+    with bz2.open(WIKIPEDIA, "rt", encoding="utf-8") as lines:
+        captions += list(islice((line for line in lines if len(line) > 30), 20_000 - len(captions)))
+    words = Counter(word for text in captions for word in metaclip_spacing(text).split(" "))
+    pairs = [" ".join(text.split()[1:3]) for text in captions[::50]]
+    queries = sorted({word for word, _ in words.most_common(100)} | set(list(words)[::600]) | set(pairs[::2]))
+    index = QueryIndex(queries, "metaclip")
+    found = [index.matches(caption) for caption in captions]
+    assert found == [substring_loop(queries, caption) for caption in captions]
+    assert len(captions) == 20_000 and sum(map(len, found)) > 20_000
+
+
 def test_an_index_without_terms_finds_nothing() -> None:
     assert QueryIndex([]).matches("a red umbrella") == []
 
@@ -97,6 +158,7 @@ def test_a_list_is_read_in_order_without_comments_and_repetitions(tmp_path: Path
     path = tmp_path / "queries.txt"
     path.write_text("\ufeff# terms\nRed umbrella\n\n  red-umbrella \n!!!\nзонт\r\nblue\n", encoding="utf-8")
     assert read_queries(path) == ["Red umbrella", "зонт", "blue"]
+    assert read_queries(path, "metaclip") == ["Red umbrella", "red-umbrella", "!!!", "зонт", "blue"]
 
 
 def test_an_empty_list_is_refused(tmp_path: Path) -> None:
