@@ -62,7 +62,7 @@ def explain(request: Explain) -> Iterator[Row]:
 def _queries_row(caption: str, path: Path) -> Row:
     try:
         queries = read_queries(path)
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise ValueError(f"--queries {path} cannot be read ({error}): give a UTF-8 text file") from error
     found = [queries[query_id] for query_id in QueryIndex(queries).matches(caption)]
     drop = None if found else Drop(Reason.NO_QUERY, f"none of {len(queries)} terms occurs")

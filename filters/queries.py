@@ -87,10 +87,17 @@ def read_queries(path: Path | str, mode: MatchMode = "casefold") -> list[str]:
     """Return the terms of a UTF-8 text file, one per line, in its order.
 
     Blank lines, lines that begin with "#", and lines without any word are skipped; of terms that find
-    the same ("Red umbrella", "red-umbrella") the first is kept. Raises ValueError where nothing is left.
+    the same ("Red umbrella", "red-umbrella") the first is kept. Raises ValueError where nothing is left, or
+    the file is no UTF-8 text.
     """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not UTF-8 text ({error.reason} at byte {error.start}): save it as such"
+        ) from error
     first_of: dict[str, str] = {}
-    for line in Path(path).read_text(encoding="utf-8-sig").splitlines():
+    for line in text.splitlines():
         term = line.strip()
         words = comparable(term, mode)
         if words and not term.startswith("#"):

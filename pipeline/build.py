@@ -121,10 +121,6 @@ Phase = Callable[[Job, Path], None]
 def crawl(job: Job, out: Path) -> None:
     """Ask every source for candidates."""
     work = Crawl(job.config.sources, job.queries, job.network, out)
-    if work.num_units == 0:
-        raise ValueError(
-            "no source says where to look: give --commons.endpoint, --table.paths or --folder.paths"
-        )
     job.run_beam(work, "candidates", work.num_units)
 
 
@@ -236,19 +232,34 @@ def _begun(config: BuildConfig, options: RunOptions) -> Iterator[Job]:
         for number, text in enumerate(read_queries(Path(config.queries), config.match_mode))
     ]
     work = options.dataset / "work"
-    work.mkdir(parents=True, exist_ok=True)
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"dataset: {options.dataset} cannot be made ({error.strerror}): give another --dataset"
+        ) from error
     with (work / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ValueError(f"another build is at work in {options.dataset}") from error
+        if not (work / "config.json").exists():
+            _check_sources(config, queries)
+            write_bytes(work / "config.json", json.dumps(config_as_json(config), indent=1).encode())
         _check_same_config(work / "config.json", config_as_json(config), options.dataset)
         yield Job(config, options, queries)
 
 
+def _check_sources(config: BuildConfig, queries: list[Query]) -> None:
+    """Look at the sources before a directory is given to this configuration. Raises ValueError."""
+    units = [source.units(queries) for source in config.sources.by_name().values()]
+    if not any(units):
+        raise ValueError(
+            "no source says where to look: give --commons.endpoint, --table.paths or --folder.paths"
+        )
+
+
 def _check_same_config(path: Path, config: dict[str, Any], dataset: Path) -> None:
-    if not path.exists():
-        write_bytes(path, json.dumps(config, indent=1).encode())
     begun = _flat(json.loads(path.read_bytes()))
     for name, value in _flat(config).items():
         if begun.get(name) != value:
