@@ -42,7 +42,7 @@ bench: $(INSTALLED)
 # Other people's packages, for comparison only: they pin what ours must not.
 peers: .venv-peers/.installed
 
-.venv-peers/.installed: tests/bench/peers.txt
+.venv-peers/.installed: tests/bench/peers.txt tests/bench/peers-no-deps.txt
 	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r tests/bench/peers.txt
 	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r tests/bench/peers-no-deps.txt

@@ -1,0 +1,33 @@
+"""Read shards with plain webdataset, whichever version is installed; also run inside .venv-peers.
+
+    .venv-peers/bin/python -m tests.bench.peer_webdataset DATASET/shards/00000.tar DATASET/shards/00001.tar
+
+Prints JSON: the version, and of each sample its key, caption, SHA-256 of the picture's bytes and facts.
+"""
+
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+import webdataset
+
+
+def read_samples(tars: Sequence[str]) -> list[dict[str, Any]]:
+    """Return every sample of some tars, in order, undecoded but for its text."""
+    samples = webdataset.WebDataset(list(tars), shardshuffle=False)
+    return [
+        {
+            "key": sample["__key__"],
+            "caption": sample["txt"].decode(),
+            "picture_sha256": hashlib.sha256(sample["jpg"]).hexdigest(),
+            "facts": json.loads(sample["json"]),
+        }
+        for sample in samples
+    ]
+
+
+if __name__ == "__main__":
+    print(json.dumps({"version": version("webdataset"), "samples": read_samples(sys.argv[1:])}))
