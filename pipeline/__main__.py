@@ -1,6 +1,7 @@
-"""The command line: python -m pipeline build RECIPE [--any.field VALUE]."""
+"""The command line: python -m pipeline build RECIPE [--any.field VALUE], python -m pipeline queries."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import tyro
 from manifests.schema import Manifest
 from pipeline.build import build
 from pipeline.config import BuildConfig, RunOptions
+from pipeline.queries.build import build_list
+from pipeline.queries.config import QueryListRequest
+from pipeline.queries.publish import summary_lines
 from pipeline.recipes import RECIPES, Recipe
 from pipeline.sample_web.serve import ENDPOINT, serving_world
 from pipeline.sample_web.world import make_world
@@ -18,29 +22,57 @@ USAGE = """Build a dataset of (image, text) pairs.
     python -m pipeline build demo
     python -m pipeline build laptop --queries terms.txt --table.paths urls.parquet --dataset runs/mine
     python -m pipeline build laptop --queries terms.txt --folder.paths photos --folder.templates 'a {}.'
+
+Make a list of search terms: python -m pipeline queries --help
+"""
+QUERIES_USAGE = """Make a list of search terms from Wikipedia's words, bigrams and titles and WordNet's names.
+
+    python -m pipeline queries --dumps enwiki-latest-pages-articles*.bz2 --pageviews pageviews-*.gz \\
+        --wordnet /usr/share/wordnet --out runs/terms
+    python -m pipeline build laptop --queries runs/terms/queries.parquet --dataset runs/mine ...
 """
 
 
 def main(arguments: list[str]) -> int:
     """Run a command; return 0 done, 1 the work failed, 2 the request was wrong."""
-    if arguments[:1] != ["build"]:
-        wanted = arguments[:1] in ([], ["-h"], ["--help"])
-        sys.stderr.write(USAGE if wanted else f"unknown command {arguments[0]!r}; known: build\n")
-        return 0 if arguments and wanted else 2
-    recipes = {name: (recipe.__doc__ or "", recipe()) for name, recipe in RECIPES.items()}
+    name, *rest = arguments or [""]
+    command = COMMANDS.get(name)
+    if command is None:
+        wanted = name in ("", "-h", "--help")
+        known = ", ".join(COMMANDS)
+        sys.stderr.write(USAGE if wanted else f"unknown command {name!r}; known: {known}\n")
+        return 0 if name and wanted else 2
     try:
-        recipe = tyro.extras.overridable_config_cli(
-            recipes, args=arguments[1:], prog="python -m pipeline build", description=USAGE
-        )
-        print_result(run(recipe), recipe.run)
+        command(rest)
     except ValueError as error:
-        sys.stderr.write(f"pipeline build: {error}\n")
+        sys.stderr.write(f"pipeline {name}: {error}\n")
         return 2
     except (RuntimeError, OSError) as error:
         last = str(error).strip().rpartition("\n")[2]
-        sys.stderr.write(f"build stopped: {last}\nWhat is done is kept; run the same command again.\n")
+        sys.stderr.write(f"{name} stopped: {last}\nWhat is done is kept; run the same command again.\n")
         return 1
     return 0
+
+
+def build_command(arguments: list[str]) -> None:
+    """Build a dataset by a recipe."""
+    recipes = {name: (recipe.__doc__ or "", recipe()) for name, recipe in RECIPES.items()}
+    recipe = tyro.extras.overridable_config_cli(
+        recipes, args=arguments, prog="python -m pipeline build", description=USAGE
+    )
+    print_result(run(recipe), recipe.run)
+
+
+def queries_command(arguments: list[str]) -> None:
+    """Make a list of search terms."""
+    request = tyro.cli(
+        QueryListRequest, args=arguments, prog="python -m pipeline queries", description=QUERIES_USAGE
+    )
+    result = build_list(request.config, request.run)
+    print("\n".join(summary_lines(result, request.run.out)))
+
+
+COMMANDS: dict[str, Callable[[list[str]], None]] = {"build": build_command, "queries": queries_command}
 
 
 def run(recipe: Recipe) -> Manifest:

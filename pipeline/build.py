@@ -19,7 +19,6 @@ from typing import Any
 import apache_beam as beam
 
 from filters.checks import screen_caption
-from filters.queries import read_queries
 from manifests.report import write_report
 from manifests.schema import Manifest
 from manifests.store import MANIFEST_NAME, read_manifest, write_bytes
@@ -38,6 +37,7 @@ from pipeline.records import Query
 from pipeline.runners import run
 from pipeline.select import SelectPairs
 from pipeline.shards import KeepBest, OrderByKey, WriteShards, plan_shards
+from pipeline.terms import read_terms
 
 
 def build(config: BuildConfig, options: RunOptions) -> Manifest:
@@ -227,10 +227,7 @@ def _begun(config: BuildConfig, options: RunOptions) -> Iterator[Job]:
         raise ValueError(f"queries: {config.queries} is not a file")
     # A missing language model or word list is found here, before anything is spent.
     screen_caption("any caption", config.text)
-    queries = [
-        Query(query_id=number, text=text)
-        for number, text in enumerate(read_queries(Path(config.queries), config.match_mode))
-    ]
+    queries = read_terms(Path(config.queries), config.match_mode)
     work = options.dataset / "work"
     try:
         work.mkdir(parents=True, exist_ok=True)

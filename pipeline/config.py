@@ -51,7 +51,7 @@ class BuildConfig:
     """Everything that decides what is in the dataset."""
 
     queries: str = ""
-    """File of search terms, one per line."""
+    """File of search terms, one per line, or a list that `python -m pipeline queries` made (.parquet)."""
     match_mode: MatchMode = "casefold"
     """How terms are found in captions: as words of any case, as words exactly, or as MetaCLIP does."""
     sources: Annotated[Sources, tyro.conf.arg(name="")] = field(default_factory=Sources)

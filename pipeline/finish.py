@@ -119,7 +119,7 @@ def write_queries(queries: Sequence[Query], demand: Path, kept: Sequence[Part], 
     columns = [
         [q.query_id for q in queries],
         [q.text for q in queries],
-        ["given"] * len(queries),
+        [q.origin for q in queries],
         matched,
         num_kept,
     ]

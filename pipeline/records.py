@@ -47,6 +47,7 @@ class Query:
 
     query_id: int
     text: str
+    origin: str = "given"  # word / bigram / title / synset, in a list of `python -m pipeline queries`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

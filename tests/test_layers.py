@@ -36,6 +36,8 @@ LAYERS = {
             "match",
             "crawl",
             "shards",
+            "terms",
+            "queries",
         },
         {"finish"},
         {"build"},
