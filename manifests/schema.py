@@ -7,6 +7,7 @@
           rejections/*.parquet      REJECTION_SCHEMA, one row per dropped record
           samples.parquet           SAMPLE_SCHEMA, some of each reason with thumbnails, for the report
           queries.parquet           QUERY_SCHEMA, the search terms, numbered
+          coverage.parquet          COVERAGE_SCHEMA, how full the terms of each origin are, by source
           report.html               derived, not part of the contract
           work/                     the build's own; may be deleted once the manifest is there
 """
@@ -28,8 +29,10 @@ INDEX_SCHEMA = pa.schema(
         ("url", pa.string()),
         ("page_url", pa.string()),  # may be null
         ("source", pa.string()),
-        ("found_by", pa.string()),  # the search that found it; null for bulk sources
+        ("found_by", pa.list_(pa.string())),  # all searches that found it; null for bulk sources
         ("licence", pa.string()),  # as its source gave it; may be null
+        ("author", pa.string()),  # as its source gave it; may be null
+        ("caption_origin", pa.string()),  # where the caption stood: alt, figcaption, ...; null where unknown
         ("query_ids", pa.list_(pa.int32())),  # rows of queries.parquet that occur in the caption
         ("language", pa.string()),  # ISO 639-1 where it has one
         ("language_score", pa.float32()),
@@ -64,7 +67,21 @@ QUERY_SCHEMA = pa.schema(
         ("text", pa.string()),
         ("origin", pa.string()),  # given / word / bigram / title / synset
         ("num_matched", pa.int64()),  # pairs whose caption holds the term, before the cap
+        ("num_tried", pa.int64()),  # of those, the ones that the cap let through to be fetched
         ("num_kept", pa.int64()),  # of those in the dataset
+        ("keep_probability", pa.float64()),  # by this term's draws; null under the exact cap
+    ]
+)
+
+# Counts are of hits, a (pair, term) each: a pair with two terms is counted with both.
+COVERAGE_SCHEMA = pa.schema(
+    [
+        ("origin", pa.string()),  # of the terms
+        ("source", pa.string()),  # of the pairs
+        ("num_queries", pa.int64()),  # terms of this origin that this source has pairs for
+        ("num_matched", pa.int64()),
+        ("num_tried", pa.int64()),
+        ("num_kept", pa.int64()),
     ]
 )
 

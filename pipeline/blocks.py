@@ -49,6 +49,15 @@ def bucket_of_hex(ids: pa.ChunkedArray, num_buckets: int) -> np.ndarray:
     return prefixes * num_buckets >> 32
 
 
+def mix64(hashes: np.ndarray) -> np.ndarray:
+    """Spread uint64 values whose low bits may be alike (the finaliser of MurmurHash3)."""
+    mixed = hashes.astype(np.uint64)
+    with np.errstate(over="ignore"):
+        for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
+            mixed = (mixed ^ (mixed >> np.uint64(33))) * np.uint64(factor)
+    return mixed ^ (mixed >> np.uint64(33))
+
+
 class GroupBlocks(beam.PTransform):
     """(bucket, block) -> (bucket, blocks): the only shuffle in a build."""
 

@@ -1,43 +1,37 @@
 """MAIN PATH: the phases of a build, from search terms to a dataset, each reading and writing files.
 
-    candidates -> matched -> demand -> selected -> fetched -> copies -> kept -> supply -> ordered -> shards
+    candidates -> matched -> [ demand -> selected -> fetched -> copies -> kept ]
+                                -> supply -> ordered -> counted -> shards
 
-A phase that has ended is not run again; one that was cut short goes on with the parts that are missing. So
-the same command, after a crash or a kill, ends with the same bytes.
+The phases in brackets run once a round (`rounds`): in a further one, terms below their cap take from the
+pairs that the rounds before have left out. A phase that has ended is not run again; one that was cut short
+goes on with the parts that are missing. So the same command, after a crash or a kill, ends with the same
+bytes.
 """
 
-import fcntl
-import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-import apache_beam as beam
-
-from filters.checks import screen_caption
 from manifests.report import write_report
 from manifests.schema import Manifest
-from manifests.store import MANIFEST_NAME, read_manifest, write_bytes
+from manifests.store import MANIFEST_NAME, read_manifest
 from manifests.verify import funnel_mismatches
-from pipeline import finish
-from pipeline.balance import Caps, CountPerQuery
+from pipeline import coverage, finish
+from pipeline.balance import CountPerQuery, find_caps, read_caps
 from pipeline.config import BuildConfig, RunOptions
 from pipeline.crawl import Crawl
 from pipeline.dedup import FindCopies, judge_copies
 from pipeline.fetch.stage import FetchUnits
-from pipeline.limits import Network
+from pipeline.job import Job, Phase, begun, config_as_json
 from pipeline.match import MatchCandidates
 from pipeline.parts import Part, parts_in, rejection_files, sum_of
+from pipeline.pool import Pool
 from pipeline.progress import num_files, shown, total_of
-from pipeline.records import Query
+from pipeline.rounds import cap_of_round, final_pool, pool_of_round, room_in_round
 from pipeline.runners import run
 from pipeline.select import SelectPairs
 from pipeline.shards import KeepBest, OrderByKey, WriteShards, plan_shards
-from pipeline.terms import read_terms
 
 
 def build(config: BuildConfig, options: RunOptions) -> Manifest:
@@ -46,76 +40,25 @@ def build(config: BuildConfig, options: RunOptions) -> Manifest:
     Raises ValueError for a request that cannot be met: no search terms, no source, another configuration than
     the one the directory was begun with.
     """
-    with _begun(config, options) as job:
+    with begun(config, options) as job:
         if (options.dataset / MANIFEST_NAME).exists():
             return read_manifest(options.dataset)
-        for name, phase in PHASES.items():
-            job.run_phase(name, phase)
-        return job.publish()
+        job.run_phases(FIND)
+        job = run_rounds(job)
+        job.run_phases(WRITE)
+        return publish(job)
 
 
-@dataclass(frozen=True)
-class Job:
-    """One build under way: what it builds, how, and where its phases lie."""
-
-    config: BuildConfig
-    options: RunOptions
-    queries: list[Query]
-
-    @property
-    def network(self) -> Network:
-        """How this run reaches hosts."""
-        return Network(connect_to=self.options.connect_to, contact=self.config.fetch.contact)
-
-    def folder(self, phase: str) -> Path:
-        """Return where a phase writes."""
-        return self.options.dataset / "work" / phase
-
-    def parts(self, phase: str) -> list[Part]:
-        """Return what a finished phase has written."""
-        return parts_in(self.folder(phase))
-
-    def run_phase(self, name: str, phase: "Phase") -> None:
-        """Run a phase unless it has ended, and mark it as ended."""
-        folder = self.folder(name)
-        done = folder / "_done"
-        if not done.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            phase(self, folder)
-            write_bytes(done, b"")
-
-    def run_beam(self, transform: beam.PTransform, label: str, total: int | None = None) -> None:
-        """Run a transform that writes parts into the phase's folder, and show how many are there."""
-        counted = num_files(self.folder(label))
-        with shown(label, " files", total, counted, self.options.quiet):
-            run(transform, self.options.workers)
-
-    def publish(self) -> Manifest:
-        """Gather what the phases left into the dataset; write its manifest and its report."""
-        dataset, rejections = (
-            self.options.dataset,
-            [p for name in PHASES for p in rejection_files(self.folder(name))],
-        )
-        ordered = self.parts("ordered")
-        shards = tuple(finish.read_shards([part.name for part in parts_in(dataset / "index")], dataset))
-        files = (
-            finish.write_queries(self.queries, self.folder("demand"), ordered, dataset),
-            finish.write_sizes(shards, dataset),
-            finish.write_samples(rejections, self.folder("fetched"), dataset),
-            *finish.write_rejections(rejections, dataset),
-        )
-        stages = finish.funnel(rejections, sum_of(self.parts("candidates")))
-        assert not (wrong := funnel_mismatches(stages)), wrong
-        for stage in stages:
-            # What a phase has handed on, counted where it lies, must be what its rejections leave.
-            if phase := PHASE_AFTER.get(stage.stage):
-                assert stage.num_out == sum_of(self.parts(phase)), (stage, phase)
-        manifest = finish.publish(dataset, config_as_json(self.config), self.queries, stages, shards, files)
-        write_report(dataset)
-        return manifest
-
-
-Phase = Callable[[Job, Path], None]
+def run_rounds(job: Job) -> Job:
+    """Fetch, round after round, until no term is starved; return the job at its last round."""
+    for number in range(1, job.config.rounds + 1):
+        this = job.at_round(number)
+        this.run_phases(SELECT)
+        if number > 1 and not this.parts("selected"):
+            break
+        this.run_phases(FETCH)
+        job = this
+    return job
 
 
 def crawl(job: Job, out: Path) -> None:
@@ -129,23 +72,22 @@ def match(job: Job, out: Path) -> None:
     job.run_beam(MatchCandidates(job.parts("candidates"), job.queries, job.config, out), "matched")
 
 
-def count_demand(job: Job, out: Path) -> None:
-    """Find each term's cap before fetching: higher, since some pictures will be lost on the way."""
-    cap = job.config.cap
-    job.run_beam(
-        CountPerQuery(job.parts("matched"), int(cap.max_pairs_per_query * cap.oversample), out), "demand"
-    )
+def find_demand(job: Job, out: Path) -> None:
+    """Find what each term may take in this round: more than it lacks, since pictures will be lost."""
+    find_caps(job.parts("matched"), pool_of_round(job), room_in_round(job, out), out, job.runner("demand"))
 
 
 def select(job: Job, out: Path) -> None:
-    """Apply that cap, and cut what is left into units of work by host."""
-    cap = job.config.cap
-    caps = Caps.read(job.folder("demand"), int(cap.max_pairs_per_query * cap.oversample))
-    job.run_beam(SelectPairs(job.parts("matched"), caps, job.config.fetch.pairs_per_unit, out), "selected")
+    """Let the terms choose, and cut what they accept into units of work by host."""
+    units = SelectPairs(
+        job.parts("matched"), cap_of_round(job), job.config.fetch.pairs_per_unit, out, job.suffix
+    )
+    job.run_beam(units, "selected")
 
 
 def fetch(job: Job, out: Path) -> None:
     """Download, check, decode, resize, encode and hash; units that are there are not fetched again."""
+    # All rounds stage into one folder; the names of their units tell them apart.
     tallies = out / f"tally-{time.time_ns()}"
     units = job.parts("selected")
     missing = [unit for unit in units if not Part(out, unit.name).path.exists()]
@@ -171,14 +113,20 @@ def keep_best(job: Job, out: Path) -> None:
 
 
 def count_supply(job: Job, out: Path) -> None:
-    """Find each term's exact cap among what is left."""
-    job.run_beam(CountPerQuery(job.parts("kept"), job.config.cap.max_pairs_per_query, out), "supply")
+    """Find each term's cap among what is left."""
+    find_caps(job.parts("kept"), final_pool(job), job.full_caps(), out, job.runner("supply"))
 
 
 def order(job: Job, out: Path) -> None:
-    """Apply the exact cap, and put the pairs in the order of their keys, which is a shuffle."""
-    caps = Caps.read(job.folder("supply"), job.config.cap.max_pairs_per_query)
+    """Apply that cap, and put the pairs in the order of their keys, which is a shuffle."""
+    caps = read_caps(job.folder("supply"), final_pool(job), job.config.cap.max_pairs_per_query)
     job.run_beam(OrderByKey(job.parts("kept"), caps, out), "ordered")
+
+
+def count_kept(job: Job, out: Path) -> None:
+    """Count what each term has tried to fetch, and what it has in the end."""
+    for name, parts in (("tried", selected_parts(job)), ("kept", job.parts("ordered"))):
+        job.run_beam(CountPerQuery(parts, Pool(), len(job.queries), out / name), "counted")
 
 
 def write_shards(job: Job, out: Path) -> None:
@@ -189,85 +137,50 @@ def write_shards(job: Job, out: Path) -> None:
         run(WriteShards(plans, job.folder("fetched"), job.options.dataset), job.options.workers)
 
 
-PHASES: dict[str, Phase] = {
-    "candidates": crawl,
-    "matched": match,
-    "demand": count_demand,
-    "selected": select,
-    "fetched": fetch,
-    "copies": find_copies,
-    "kept": keep_best,
+FIND: dict[str, Phase] = {"candidates": crawl, "matched": match}
+SELECT: dict[str, Phase] = {"demand": find_demand, "selected": select}
+FETCH: dict[str, Phase] = {"fetched": fetch, "copies": find_copies, "kept": keep_best}
+WRITE: dict[str, Phase] = {
     "supply": count_supply,
     "ordered": order,
+    "counted": count_kept,
     "shards": write_shards,
 }
 
 PHASE_AFTER = {
     "crawl": "candidates",
     "distinct": "matched",
-    "cap": "selected",
     "image": "fetched",
     "dedup": "kept",
     "final_cap": "ordered",
 }
 
 
-def config_as_json(config: BuildConfig) -> dict[str, Any]:
-    """Return the configuration as it stands in a manifest."""
-    plain: dict[str, Any] = json.loads(json.dumps(asdict(config)))
-    return plain
+def selected_parts(job: Job) -> list[Part]:
+    """Return what all rounds have selected."""
+    return [part for number in range(1, job.round + 1) for part in job.at_round(number).parts("selected")]
 
 
-@contextmanager
-def _begun(config: BuildConfig, options: RunOptions) -> Iterator[Job]:
-    """Read the search terms, hold the directory for this process alone and check that it is this build's."""
-    if not config.queries:
-        raise ValueError("no search terms: give --queries FILE, one term per line")
-    if not Path(config.queries).is_file():
-        raise ValueError(f"queries: {config.queries} is not a file")
-    # A missing language model or word list is found here, before anything is spent.
-    screen_caption("any caption", config.text)
-    queries = read_terms(Path(config.queries), config.match_mode)
-    work = options.dataset / "work"
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(
-            f"dataset: {options.dataset} cannot be made ({error.strerror}): give another --dataset"
-        ) from error
-    with (work / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(f"another build is at work in {options.dataset}") from error
-        if not (work / "config.json").exists():
-            _check_sources(config, queries)
-            write_bytes(work / "config.json", json.dumps(config_as_json(config), indent=1).encode())
-        _check_same_config(work / "config.json", config_as_json(config), options.dataset)
-        yield Job(config, options, queries)
-
-
-def _check_sources(config: BuildConfig, queries: list[Query]) -> None:
-    """Look at the sources before a directory is given to this configuration. Raises ValueError."""
-    units = [source.units(queries) for source in config.sources.by_name().values()]
-    if not any(units):
-        raise ValueError(
-            "no source says where to look: give --commons.endpoint, --table.paths or --folder.paths"
-        )
-
-
-def _check_same_config(path: Path, config: dict[str, Any], dataset: Path) -> None:
-    begun = _flat(json.loads(path.read_bytes()))
-    for name, value in _flat(config).items():
-        if begun.get(name) != value:
-            raise ValueError(
-                f"{dataset} was begun with {name} = {begun.get(name)!r}, now it is {value!r}: "
-                "go on with the same settings, or give another --dataset"
-            )
-
-
-def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in config.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat
+def publish(job: Job) -> Manifest:
+    """Gather what the phases left into the dataset; write its manifest and its report."""
+    dataset = job.options.dataset
+    # Of phases that run once a round, the last has the last word on what is dropped.
+    phases = (*FIND, *SELECT, *FETCH, *WRITE)
+    rejections = [path for name in phases for path in rejection_files(job.folder(name))]
+    shards = tuple(finish.read_shards([part.name for part in parts_in(dataset / "index")], dataset))
+    files = (
+        *coverage.write_coverage(job, dataset),
+        finish.write_sizes(shards, dataset),
+        finish.write_samples(rejections, job.folder("fetched"), dataset),
+        *finish.write_rejections(rejections, dataset),
+    )
+    stages = finish.funnel(rejections, sum_of(job.parts("candidates")))
+    assert not (wrong := funnel_mismatches(stages)), wrong
+    for stage in stages:
+        # What a phase has handed on, counted where it lies, must be what its rejections leave.
+        if phase := PHASE_AFTER.get(stage.stage):
+            assert stage.num_out == sum_of(job.parts(phase)), (stage, phase)
+        assert stage.stage != "cap" or stage.num_out == sum_of(selected_parts(job)), stage
+    manifest = finish.publish(dataset, config_as_json(job.config), job.queries, stages, shards, files)
+    write_report(dataset)
+    return manifest

@@ -14,6 +14,7 @@ from filters.checks import ImageChecks, TextChecks
 from filters.queries import MatchMode
 from filters.urls import UrlRules
 from pipeline.limits import Encode, Fetch, require
+from pipeline.pool import CapRule
 from pipeline.sources import Sources
 
 
@@ -23,14 +24,18 @@ class Cap:
 
     max_pairs_per_query: int = 20_000
     """Pairs that a search term may keep (WebImageText: 20,000)."""
-    oversample: float = 1.5
-    """The cap before fetching is this much higher, since some pictures will not be had or are copies."""
+    rule: CapRule = "exact"
+    """exact: so many pairs, those of lowest hash, and more only where another of a pair's terms accepts it.
+    soft: each pair with probability cap / count, drawn by hash (MetaCLIP)."""
+    survival: float = 0.56
+    """Share of pairs that is expected to outlive the fetch and the search for copies; so many more than the
+    cap are fetched at first. The default: 80 % can be downloaded, 70 % of those are no copies."""
 
     def __post_init__(self) -> None:
         require(
             self.max_pairs_per_query >= 1, self.max_pairs_per_query, "cap.max-pairs-per-query must be >= 1"
         )
-        require(self.oversample >= 1, self.oversample, "cap.oversample must be >= 1")
+        require(0.01 <= self.survival <= 1, self.survival, "cap.survival must be 0.01 to 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +63,9 @@ class BuildConfig:
     url: UrlRules = field(default_factory=UrlRules)
     text: TextChecks = field(default_factory=TextChecks)
     cap: Cap = field(default_factory=Cap)
+    rounds: int = 1
+    """Rounds of fetching at most. In a further round, terms that are below their cap though the cap had left
+    out pairs of theirs take from those."""
     fetch: Fetch = field(default_factory=Fetch)
     image: ImageChecks = field(default_factory=ImageChecks)
     encode: Encode = field(default_factory=Encode)
@@ -65,6 +73,7 @@ class BuildConfig:
     pairs_per_shard: int = 10_000
 
     def __post_init__(self) -> None:
+        require(1 <= self.rounds <= 100, self.rounds, "rounds must be 1 to 100")
         require(
             1 <= self.pairs_per_shard <= 100_000, self.pairs_per_shard, "pairs-per-shard must be 1 to 100,000"
         )

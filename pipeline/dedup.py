@@ -15,7 +15,7 @@ import pyarrow as pa
 from filters.hashes import block_keys, pairs_within
 from filters.reasons import Reason
 from manifests.store import write_table
-from pipeline.blocks import GroupBlocks, num_buckets_for, split, unpack
+from pipeline.blocks import GroupBlocks, mix64, num_buckets_for, split, unpack
 from pipeline.parts import Part, parts_in, sum_of
 
 # The columns that decide; `rank` sorts pairs from best to worst.
@@ -101,7 +101,7 @@ def prints(pictures: pa.Table) -> pa.Table:
 
 def _hash_blocks(part: Part, num_buckets: int) -> Iterator[tuple[int, bytes]]:
     table = prints(part.rows(PRINT_COLUMNS))
-    yield from split(table, (_mix(table["phash"].to_numpy()) % np.uint64(num_buckets)).astype(np.int64))
+    yield from split(table, (mix64(table["phash"].to_numpy()) % np.uint64(num_buckets)).astype(np.int64))
 
 
 def equal_prints(group: tuple[int, Iterable[bytes]], same: str, out: Path) -> pa.Table:
@@ -123,7 +123,7 @@ def keyed(pictures: pa.Table, max_distance: int, num_buckets: int) -> Iterator[t
     """Yield blocks of pictures, each once per block key: near hashes share at least one."""
     for keys in block_keys(pictures["phash"].to_numpy(), max_distance):
         table = pictures.append_column("block_key", pa.array(keys))
-        yield from split(table, (_mix(keys) % np.uint64(num_buckets)).astype(np.int64))
+        yield from split(table, (mix64(keys) % np.uint64(num_buckets)).astype(np.int64))
 
 
 def near_hashes(group: tuple[int, Iterable[bytes]], max_distance: int, out: Path) -> str:
@@ -156,15 +156,6 @@ def _copy(
         "distance": distance,
         "exact": exact,
     }
-
-
-def _mix(hashes: np.ndarray) -> np.ndarray:
-    """Spread uint64 values whose low bits may be alike (the finaliser of MurmurHash3)."""
-    mixed = hashes.astype(np.uint64)
-    with np.errstate(over="ignore"):
-        for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
-            mixed = (mixed ^ (mixed >> np.uint64(33))) * np.uint64(factor)
-    return mixed ^ (mixed >> np.uint64(33))
 
 
 def judge_copies(copies: Path, verdicts: Path) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,7 +13,6 @@ import pyarrow.parquet as pq
 from filters.queries import queries_sha256
 from filters.sampling import priority
 from manifests.schema import (
-    QUERY_SCHEMA,
     REJECTION_SCHEMA,
     SAMPLE_SCHEMA,
     FileRecord,
@@ -104,28 +102,6 @@ def _add_thumbnails(copies: list[Row], fetched: Path) -> None:
             if sample := wanted.pop((row["url"], row["caption"]), None):
                 with (fetched / f"{row['unit']}.tar").open("rb") as tar:
                     sample["thumbnail"] = thumbnail(read_staged(row, tar))
-
-
-def write_queries(queries: Sequence[Query], demand: Path, kept: Sequence[Part], dataset: Path) -> FileRecord:
-    """Write the numbered search terms with their pairs before the cap and in the dataset."""
-    matched = np.zeros(len(queries), dtype=np.int64)
-    for part in parts_in(demand):
-        table = part.rows(["query_id", "num_pairs"])
-        matched[table["query_id"].to_numpy()] = table["num_pairs"].to_numpy()
-    num_kept = np.zeros(len(queries), dtype=np.int64)
-    for part in kept:
-        found = part.rows(["query_ids"])["query_ids"].combine_chunks().flatten().to_numpy()
-        num_kept += np.bincount(found, minlength=len(queries))
-    columns = [
-        [q.query_id for q in queries],
-        [q.text for q in queries],
-        [q.origin for q in queries],
-        matched,
-        num_kept,
-    ]
-    path = dataset / "queries.parquet"
-    write_table(path, pa.table(columns, schema=QUERY_SCHEMA))
-    return record_file(dataset, path)
 
 
 def write_sizes(shards: Sequence[Shard], dataset: Path) -> FileRecord:

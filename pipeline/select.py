@@ -12,21 +12,26 @@ import numpy as np
 from filters.sampling import priority
 from filters.urls import host_of
 from manifests.store import write_table
-from pipeline.balance import Caps
 from pipeline.blocks import GroupBlocks, num_buckets_for, split, unpack
 from pipeline.parts import REJECTIONS, Part, sum_of, write_part
-from pipeline.records import rejections_table
+from pipeline.pool import Caps
 
 CAP = "cap"
 NUM_LANES = 64
 
 
 class SelectPairs(beam.PTransform):
-    """Parts of distinct pairs -> units <lane>-<number> of pairs to fetch, written to `out`."""
+    """Parts of distinct pairs -> units <lane>-<cut>-<number> of pairs to fetch, written to `out`.
 
-    def __init__(self, parts: list[Part], caps: Caps, pairs_per_unit: int, out: Path) -> None:
+    `suffix` tells the units of one round from those of another.
+    """
+
+    def __init__(
+        self, parts: list[Part], caps: Caps, pairs_per_unit: int, out: Path, suffix: str = ""
+    ) -> None:
         super().__init__()
         self.parts, self.caps, self.pairs_per_unit, self.out = parts, caps, pairs_per_unit, out
+        self.suffix = suffix
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
         # A lane of one giant host is cut by hash, so that no group outgrows memory.
@@ -37,7 +42,9 @@ class SelectPairs(beam.PTransform):
             | "cap" >> beam.FlatMap(_capped, caps=self.caps, out=self.out, num_cuts=num_cuts)
             | "by host" >> GroupBlocks()
             | "units"
-            >> beam.FlatMap(_write_units, pairs_per_unit=self.pairs_per_unit, out=self.out, num_cuts=num_cuts)
+            >> beam.FlatMap(
+                _write_units, self.pairs_per_unit, self.out, num_cuts=num_cuts, suffix=self.suffix
+            )
         )
 
 
@@ -56,7 +63,7 @@ def lanes_of_worker(units: list[str], num_workers: int) -> list[list[str]]:
 
 def _capped(part: Part, caps: Caps, out: Path, num_cuts: int) -> Iterator[tuple[int, bytes]]:
     table, rejections = caps.accept(part.rows(), CAP)
-    write_table(out / f"cap-{part.name}{REJECTIONS}", rejections_table(rejections))
+    write_table(out / f"cap-{part.name}{REJECTIONS}", rejections)
     keys = [
         lane_of(row["url"]) * num_cuts + priority(row["pair_id"], salt="cut") % num_cuts
         for row in table.select(["url", "pair_id"]).to_pylist()
@@ -65,12 +72,12 @@ def _capped(part: Part, caps: Caps, out: Path, num_cuts: int) -> Iterator[tuple[
 
 
 def _write_units(
-    group: tuple[int, Iterable[bytes]], pairs_per_unit: int, out: Path, num_cuts: int
+    group: tuple[int, Iterable[bytes]], pairs_per_unit: int, out: Path, num_cuts: int, suffix: str
 ) -> Iterator[str]:
     key, blocks = group
     table = unpack(blocks, sort_by="pair_id")
     lane, cut = divmod(key, num_cuts)
     for number, start in enumerate(range(0, len(table), pairs_per_unit)):
-        name = f"{lane:02d}-{cut:05d}-{number:05d}"
+        name = f"{lane:02d}-{cut:05d}-{number:05d}{suffix}"
         write_part(out, name, table.slice(start, pairs_per_unit), [])
         yield name

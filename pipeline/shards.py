@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 from filters.reasons import Drop, Reason
 from manifests.schema import INDEX_SCHEMA
 from manifests.store import write_table, written_whole
-from pipeline.balance import Caps
 from pipeline.blocks import GroupBlocks, bucket_of_hex, num_buckets_for, split, unpack
 from pipeline.parts import REJECTIONS, Part, sum_of, write_part
-from pipeline.records import KEPT_SCHEMA, reject, rejections_table
+from pipeline.pool import Caps
+from pipeline.records import KEPT_SCHEMA, reject
 from pipeline.tar import append_member, end_tar
 
 DEDUP, FINAL_CAP = "dedup", "final_cap"
@@ -78,7 +78,7 @@ class OrderByKey(beam.PTransform):
 
 def _capped(part: Part, caps: Caps, out: Path, num_buckets: int) -> Iterator[tuple[int, bytes]]:
     table, rejections = caps.accept(part.rows(), FINAL_CAP)
-    write_table(out / f"cap-{part.name}{REJECTIONS}", rejections_table(rejections))
+    write_table(out / f"cap-{part.name}{REJECTIONS}", rejections)
     yield from split(table, bucket_of_hex(table["key"], num_buckets))
 
 

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 
 from manifests import store
 from manifests.schema import (
+    COVERAGE_SCHEMA,
     INDEX_SCHEMA,
     QUERY_SCHEMA,
     REJECTION_SCHEMA,
@@ -107,7 +108,13 @@ def make_dataset(
     samples = pa.Table.from_pylist(list(rejections), SAMPLE_SCHEMA)
     store.write_table(root / "samples.parquet", samples)
     store.write_table(root / "rejections/00000.parquet", samples.select(REJECTION_SCHEMA.names))
-    others = ("queries.parquet", "rejections/00000.parquet", "samples.parquet", "shards/sizes.json")
+    others = (
+        "coverage.parquet",
+        "queries.parquet",
+        "rejections/00000.parquet",
+        "samples.parquet",
+        "shards/sizes.json",
+    )
     manifest = Manifest(
         name=name,
         created_at="2026-01-02T03:04:05+00:00",
@@ -182,11 +189,15 @@ def _write_queries(root: Path, captions: Sequence[str]) -> list[str]:
             "text": text,
             "origin": "word",
             "num_matched": counts[text],
+            "num_tried": counts[text],
             "num_kept": counts[text],
         }
         for query_id, text in enumerate(queries)
     ]
     store.write_table(root / "queries.parquet", pa.Table.from_pylist(rows, QUERY_SCHEMA))
+    hits = dict.fromkeys(("num_matched", "num_tried", "num_kept"), counts.total())
+    shares = [{"origin": "word", "source": "table", "num_queries": len(rows) - 1} | hits]
+    store.write_table(root / "coverage.parquet", pa.Table.from_pylist(shares, COVERAGE_SCHEMA))
     return queries
 
 

@@ -25,6 +25,7 @@ ONLY_IN = {
 LAYERS = {
     "pipeline": (
         {"records", "limits", "tar", "blocks", "parts", "progress", "runners"},
+        {"pool"},
         {
             "fetch",
             "sources",
@@ -39,7 +40,8 @@ LAYERS = {
             "terms",
             "queries",
         },
-        {"finish"},
+        {"finish", "job"},
+        {"rounds", "coverage"},
         {"build"},
         {"recipes"},
         {"__main__"},

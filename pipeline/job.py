@@ -1,0 +1,146 @@
+"""One build under way: its configuration, its search terms, its directory, and the phases that have ended."""
+
+import fcntl
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+
+from filters.checks import screen_caption
+from manifests.store import write_bytes
+from pipeline.config import BuildConfig, RunOptions
+from pipeline.limits import Network
+from pipeline.parts import Part, parts_in
+from pipeline.progress import num_files, shown
+from pipeline.records import Query
+from pipeline.runners import run
+from pipeline.terms import read_terms
+
+# These write anew in each round of fetching; what is fetched is added to what is there.
+ONCE_A_ROUND = ("demand", "selected", "copies", "kept")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A build, as seen from one of its rounds of fetching (1 is the first)."""
+
+    config: BuildConfig
+    options: RunOptions
+    queries: list[Query]
+    round: int = 1
+
+    def at_round(self, number: int) -> "Job":
+        """Return the same build seen from another round."""
+        return replace(self, round=number)
+
+    @property
+    def network(self) -> Network:
+        """How this run reaches hosts."""
+        return Network(connect_to=self.options.connect_to, contact=self.config.fetch.contact)
+
+    @property
+    def suffix(self) -> str:
+        """What tells the files of this round from those of the first."""
+        return f"-{self.round}" if self.round > 1 else ""
+
+    def folder(self, phase: str) -> Path:
+        """Return where a phase writes."""
+        name = phase + self.suffix if phase in ONCE_A_ROUND else phase
+        return self.options.dataset / "work" / name
+
+    def parts(self, phase: str) -> list[Part]:
+        """Return what a finished phase has written."""
+        return parts_in(self.folder(phase))
+
+    def run_phases(self, phases: Mapping[str, "Phase"]) -> None:
+        """Run phases that have not ended, one after the other, and mark each as ended."""
+        for name, phase in phases.items():
+            folder = self.folder(name)
+            done = folder / f"_done{self.suffix}"
+            if not done.exists():
+                folder.mkdir(parents=True, exist_ok=True)
+                phase(self, folder)
+                write_bytes(done, b"")
+
+    def run_beam(self, transform: beam.PTransform, label: str, total: int | None = None) -> None:
+        """Run a transform that writes parts into the phase's folder, and show how many are there."""
+        counted = num_files(self.folder(label))
+        with shown(label, " files", total, counted, self.options.quiet):
+            run(transform, self.options.workers)
+
+    def runner(self, label: str) -> Callable[[beam.PTransform], None]:
+        """Return what runs the transforms of a phase that takes several."""
+        return lambda transform: self.run_beam(transform, label)
+
+    def full_caps(self) -> np.ndarray:
+        """Return int64 (number of terms,): the pairs that each term may keep."""
+        return np.full(len(self.queries), self.config.cap.max_pairs_per_query, dtype=np.int64)
+
+
+Phase = Callable[[Job, Path], None]
+
+
+def config_as_json(config: BuildConfig) -> dict[str, Any]:
+    """Return the configuration as it stands in a manifest."""
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(config)))
+    return plain
+
+
+@contextmanager
+def begun(config: BuildConfig, options: RunOptions) -> Iterator[Job]:
+    """Read the search terms, hold the directory for this process alone and check that it is this build's."""
+    if not config.queries:
+        raise ValueError("no search terms: give --queries FILE, one term per line")
+    if not Path(config.queries).is_file():
+        raise ValueError(f"queries: {config.queries} is not a file")
+    # A missing language model or word list is found here, before anything is spent.
+    screen_caption("any caption", config.text)
+    queries = read_terms(Path(config.queries), config.match_mode)
+    work = options.dataset / "work"
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"dataset: {options.dataset} cannot be made ({error.strerror}): give another --dataset"
+        ) from error
+    with (work / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(f"another build is at work in {options.dataset}") from error
+        if not (work / "config.json").exists():
+            _check_sources(config, queries)
+            write_bytes(work / "config.json", json.dumps(config_as_json(config), indent=1).encode())
+        _check_same_config(work / "config.json", config_as_json(config), options.dataset)
+        yield Job(config, options, queries)
+
+
+def _check_sources(config: BuildConfig, queries: list[Query]) -> None:
+    """Look at the sources before a directory is given to this configuration. Raises ValueError."""
+    units = [source.units(queries) for source in config.sources.by_name().values()]
+    if not any(units):
+        raise ValueError(
+            "no source says where to look: give --commons.endpoint, --table.paths or --folder.paths"
+        )
+
+
+def _check_same_config(path: Path, config: dict[str, Any], dataset: Path) -> None:
+    begun = _flat(json.loads(path.read_bytes()))
+    for name, value in _flat(config).items():
+        if begun.get(name) != value:
+            raise ValueError(
+                f"{dataset} was begun with {name} = {begun.get(name)!r}, now it is {value!r}: "
+                "go on with the same settings, or give another --dataset"
+            )
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
