@@ -1,6 +1,7 @@
 """Bigrams of a corpus: partial counts added up, and their pointwise mutual information."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,15 @@ from pipeline.queries.words import WordCounts
 BIGRAM_SCHEMA = pa.schema(
     [("first", pa.uint64()), ("second", pa.uint64()), ("count", pa.int64()), ("pmi", pa.float64())]
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Which bigrams are terms."""
+
+    min_count: int
+    min_pmi: float
+
 
 Floats = npt.NDArray[np.float64]
 
@@ -42,12 +52,14 @@ def highest_pmi(count: int, num_words: int) -> float:
 def merge_bigrams(
     runs: Sequence[Path],
     buckets: BucketRange,
-    words: WordCounts,
+    words: Sequence[Path],
     num_words: int,
-    min_count: int,
-    min_pmi: float,
+    limits: Limits,
 ) -> pa.Table:
-    """Return the bigrams of these buckets that reach both thresholds (BIGRAM_SCHEMA)."""
+    """Return the bigrams of these buckets that reach both limits (BIGRAM_SCHEMA).
+
+    `words` are the merged words (`words.WORD_SCHEMA`), `num_words` is how many the corpus has in all.
+    """
     rows = read_buckets(runs, buckets, BIGRAM_RUN)
     first, second, counts = (rows[name].to_numpy() for name in ("first", "second", "count"))
     order = np.lexsort((second, first))
@@ -55,10 +67,11 @@ def merge_bigrams(
     differs = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
     starts = np.flatnonzero(np.concatenate([[len(first) > 0], differs]))
     totals = np.add.reduceat(counts, starts) if len(starts) else counts
-    seen = totals >= min_count
+    seen = totals >= limits.min_count
     first, second, totals = first[starts][seen], second[starts][seen], totals[seen]
-    pmi = mutual_information(totals, words.of(first), words.of(second), num_words)
-    high = pmi >= min_pmi
+    known = WordCounts(words)
+    pmi = mutual_information(totals, known.of(first), known.of(second), num_words)
+    high = pmi >= limits.min_pmi
     return pa.table([first[high], second[high], totals[high], pmi[high]], schema=BIGRAM_SCHEMA)
 
 

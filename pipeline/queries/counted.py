@@ -56,19 +56,23 @@ def num_pages(units: Sequence[Unit], out: Path, tallies: Path) -> int:
     return done.num_pages + sum(total_of(tallies / name) for name in under_way)
 
 
+def units_of(urls: Sequence[str], out: Path) -> list[Unit]:
+    """Return the files that are not counted yet."""
+    units = [Unit(f"{number:05d}", url) for number, url in enumerate(urls)]
+    return [unit for unit in units if not (out / f"{unit.name}.parquet").exists()]
+
+
 def count_unit(unit: Unit, count: Callable[[Unit, Path], pa.Table], out: Path) -> None:
-    """Count a unit unless it is counted; what `count` returns is written last, and says that it is whole.
+    """Count a file; what `count` returns is written last, and says that the unit is whole.
 
     A file that cannot be read leaves a message for `raise_failed`: the other files are still worth counting.
     """
-    done, failed = out / f"{unit.name}.parquet", out / f"{unit.name}.failed"
-    failed.unlink(missing_ok=True)
-    if done.exists():
-        return
+    for left in (*out.glob(f"{unit.name}-*.run"), *out.glob(f"{unit.name}.failed")):
+        left.unlink()  # by a run that was cut short, perhaps of a file that has been fetched again since
     try:
-        write_table(done, count(unit, out))
+        write_table(out / f"{unit.name}.parquet", count(unit, out))
     except ValueError as error:
-        write_bytes(failed, str(error).encode())
+        write_bytes(out / f"{unit.name}.failed", str(error).encode())
 
 
 def raise_failed(out: Path) -> None:

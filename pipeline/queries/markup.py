@@ -20,7 +20,8 @@ _ELEMENT = re.compile(rf"<({_DROPPED})\b[^<>]*>.*?</\1\s*>", re.DOTALL | re.IGNO
 _BREAK = re.compile(r"<(?:br|hr|/?p|/?div|/?li|/?blockquote|/?center|/?poem)\b[^<>]*>", re.IGNORECASE)
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 # Templates and tables hold each other. "|}" ends a table only at the start of a line, and "|}}" a template.
-_FENCE = re.compile(r"\{\{|\}\}|^[ \t:*#]*\{\||^[ \t]*\|\}(?!\})", re.MULTILINE)
+# Of "}}}" the last two count: the first ends a "{" inside.
+_FENCE = re.compile(r"\{\{|\}\}(?!\}(?!\}))|^[ \t:*#]*\{\||^[ \t]*\|\}(?!\})", re.MULTILINE)
 _ADDRESS_LINK = re.compile(r"\[(?:https?:|ftp:)?//[^\s\]]+[ \t]*([^\[\]\n]*)\]", re.IGNORECASE)
 _ADDRESS = re.compile(r"\b(?:https?|ftp)://[^\s|<>\[\]{}]+", re.IGNORECASE)
 _LINK = re.compile(r"\[\[((?:[^\[\]]|\[(?!\[)|\](?!\]))*)\]\]")
@@ -37,7 +38,7 @@ def plain_text(wikitext: str, media_names: frozenset[str]) -> str:
 
     >>> plain_text("A '''[[dog|puppy]]'''{{cn|date=[[May]]}}<ref>p. 3</ref> sat.[[File:a.jpg|''x'' [[y]]]]",
     ...            frozenset({"file"}))
-    'A puppy sat.'
+    'A puppy  sat.'
     """
     text = _COMMENT.sub("", wikitext)
     if "<" in text:

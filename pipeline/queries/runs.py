@@ -3,13 +3,15 @@
 No stage holds more than ROWS_PER_MERGE rows, however large the corpus: what does not fit lies in files.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from manifests.store import write_table
 
 NUM_BUCKETS = 65_536
 ROWS_PER_MERGE = 2_000_000
@@ -26,6 +28,28 @@ class BucketRange:
     def name(self) -> str:
         """The name of the part that is made of it; names sort as the buckets do."""
         return f"{self.first:05d}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Merge:
+    """Runs that are added up, range by range, into the parts of a phase."""
+
+    runs: Sequence[Path]
+    work: Callable[[BucketRange], pa.Table]
+    out: Path
+
+    def path(self, buckets: BucketRange) -> Path:
+        """Return where the part of a range lies."""
+        return self.out / f"{buckets.name}.parquet"
+
+    def parts(self) -> list[Path]:
+        """Return the parts in the order of the buckets."""
+        return [self.path(buckets) for buckets in bucket_ranges(self.runs)]
+
+
+def write_merged(buckets: BucketRange, merge: Merge) -> None:
+    """Write the part of a range."""
+    write_table(merge.path(buckets), merge.work(buckets))
 
 
 def runs_of(folder: Path, kind: str) -> list[Path]:
