@@ -93,6 +93,7 @@ class ModifiedResNet(nn.Module):
         self.attnpool = AttentionPool(image_side_px // 32, 32 * width, num_heads, embed_dim)
 
     def forward(self, image: Tensor) -> Tensor:
+        image = image.contiguous(memory_format=torch.channels_last)  # convolutions are twice as quick so
         x = F.relu(self.bn1(self.conv1(image)))  # (B, W / 2, S / 2, S / 2)
         x = F.relu(self.bn2(self.conv2(x)))
         x = F.avg_pool2d(F.relu(self.bn3(self.conv3(x))), 2)  # (B, W, S / 4, S / 4)
