@@ -1,15 +1,18 @@
 """Sources to parts of candidates: one part per unit of a source; units that are there are not read again."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import apache_beam as beam
+import pyarrow as pa
 
 from pipeline.limits import Network
 from pipeline.parts import Part, write_part
 from pipeline.records import CANDIDATE_SCHEMA, Candidate, Query, Rejection, to_table
 from pipeline.sources import Sources
+
+JOURNAL = ".answers.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +63,23 @@ def read_units(
     source = sources.by_name()[group.source]
     for unit in group.units:
         part = Part(out, f"{group.source}-{unit}")
-        if part.path.exists():
-            continue
-        records = list(source.read(unit, queries, network))
-        candidates = [record for record in records if isinstance(record, Candidate)]
-        rejections = [record for record in records if isinstance(record, Rejection)]
-        write_part(out, part.name, to_table(candidates, CANDIDATE_SCHEMA), rejections)
+        if not part.path.exists():
+            journal = out / f"{part.name}{JOURNAL}"
+            blocks, rejections = gather(source.read(unit, queries, replace(network, journal=journal)))
+            write_part(out, part.name, pa.concat_tables(blocks), rejections)
+            journal.unlink(missing_ok=True)
     return [f"{group.source}-{unit}" for unit in group.units]
+
+
+def gather(records: Iterable[Candidate | Rejection | pa.Table]) -> tuple[list[pa.Table], list[Rejection]]:
+    """Return the candidates as tables of CANDIDATE_SCHEMA, whole ones first, and the rejections."""
+    candidates, rejections = list[Candidate](), list[Rejection]()
+    blocks = list[pa.Table]()
+    for record in records:
+        if isinstance(record, Candidate):
+            candidates.append(record)
+        elif isinstance(record, Rejection):
+            rejections.append(record)
+        else:
+            blocks.append(record)
+    return [*blocks, to_table(candidates, CANDIDATE_SCHEMA)], rejections

@@ -1,6 +1,7 @@
 """Limits of the fetch: of downloads, manners towards hosts, and how pictures are stored."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 def require(holds: bool, value: object, rule: str) -> None:
@@ -69,3 +70,5 @@ class Network:
 
     connect_to: tuple[str, ...] = ()
     contact: str = ""
+    journal: Path | None = None
+    """Where a search source writes down each answer as it comes, and finds those that a killed run had."""

@@ -92,7 +92,8 @@ def screen(
         if screened.drop:
             rejections.append(reject(TEXT, screened.drop, {**candidate, "caption": caption}))
             continue
-        row = {**candidate, "url": url, "caption": caption, "query_ids": query_ids}
+        found_by = candidate["found_by"] and [candidate["found_by"]]
+        row = {**candidate, "url": url, "caption": caption, "query_ids": query_ids, "found_by": found_by}
         if screened.guess:
             row |= {"language": screened.guess.language, "language_score": screened.guess.score}
         pairs.append(row | {"pair_id": pair_id(url, caption)})
@@ -111,21 +112,27 @@ def _find(url: str, caption: str, index: QueryIndex, config: BuildConfig) -> Dro
 
 
 def drop_repeats(group: tuple[int, Iterable[bytes]], out: Path) -> str:
-    """Keep one pair per URL: candidates that several searches found, then further captions, are dropped."""
+    """Keep one pair per URL, with all searches that found it; what repeats it, also with other captions, is
+    dropped."""
     bucket, blocks = group
     name = f"{bucket:05d}"
     rows = unpack(blocks, sort_by="pair_id").to_pylist()
-    rows.sort(key=lambda row: (row["pair_id"], row["source"], row["found_by"] or "", row["page_url"] or ""))
+    rows.sort(key=lambda row: (row["pair_id"], row["source"], row["found_by"] or [], row["page_url"] or ""))
     kept: dict[str, Row] = {}
+    searches: dict[str, set[str]] = {}
     rejections = []
     for row in rows:
+        searches.setdefault(row["url"], set()).update(row["found_by"] or [])
         first = kept.setdefault(row["url"], row)
         if first is row:
             continue
         if first["pair_id"] == row["pair_id"]:
-            drop = Drop(Reason.DUPLICATE_PAIR, f"also found by {first['found_by'] or first['source']}")
+            by = row["found_by"] or [row["source"]]
+            drop = Drop(Reason.DUPLICATE_PAIR, f"also found by {by[0]}")
         else:
             drop = Drop(Reason.DUPLICATE_URL, f"kept with another caption, pair {first['pair_id']}")
         rejections.append(reject(DISTINCT, drop, row))
+    for row in kept.values():
+        row["found_by"] = sorted(searches[row["url"]]) or None
     write_part(out, name, pa.Table.from_pylist(list(kept.values()), schema=PAIR_SCHEMA), rejections)
     return name

@@ -13,14 +13,19 @@ import pyarrow as pa
 from filters.reasons import Drop
 from manifests.schema import INDEX_SCHEMA, SAMPLE_SCHEMA
 
-CANDIDATE_SCHEMA = pa.schema(
-    [INDEX_SCHEMA.field(name) for name in ("url", "caption", "page_url", "source", "found_by", "licence")]
-)
+_OF_A_CANDIDATE = ("url", "caption", "page_url", "source", "found_by", "licence", "author", "caption_origin")
 PAIR_SCHEMA = pa.schema(
     [
         pa.field("pair_id", pa.string()),
-        *CANDIDATE_SCHEMA,
+        *(INDEX_SCHEMA.field(name) for name in _OF_A_CANDIDATE),
         *(INDEX_SCHEMA.field(name) for name in ("query_ids", "language", "language_score")),
+    ]
+)
+# A candidate was found by one search; a pair may have been found by several.
+CANDIDATE_SCHEMA = pa.schema(
+    [
+        pa.field(name, pa.string()) if name == "found_by" else INDEX_SCHEMA.field(name)
+        for name in _OF_A_CANDIDATE
     ]
 )
 # The staged bytes of a picture lie at `offset` of work/fetched/<unit>.tar.
@@ -60,6 +65,8 @@ class Candidate:
     page_url: str | None = None
     found_by: str | None = None  # the term that a search engine was asked
     licence: str | None = None
+    author: str | None = None
+    caption_origin: str | None = None  # where the caption stood: alt, title, figcaption, description, ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

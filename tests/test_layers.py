@@ -27,6 +27,7 @@ LAYERS = {
         {"records", "limits", "tar", "blocks", "parts", "progress", "runners"},
         {"pool"},
         {
+            "crawl_files",
             "fetch",
             "sources",
             "config",

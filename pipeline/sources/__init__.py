@@ -8,8 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Protocol
 
+import pyarrow as pa
+
 from pipeline.limits import Network
 from pipeline.records import Candidate, Query, Rejection
+from pipeline.sources.common_crawl import CommonCrawl
 from pipeline.sources.commons import Commons
 from pipeline.sources.folder import Folder
 from pipeline.sources.table import Table
@@ -21,8 +24,11 @@ class Source(Protocol):
     def units(self, queries: Sequence[Query]) -> list[str]:
         """Return the names of its units of work, none where it is off. Names are safe in a file name."""
 
-    def read(self, unit: str, queries: Sequence[Query], network: Network) -> Iterator[Candidate | Rejection]:
-        """Yield the candidates of one unit, and a Rejection for each record that cannot be one."""
+    def read(
+        self, unit: str, queries: Sequence[Query], network: Network
+    ) -> Iterator[Candidate | Rejection | pa.Table]:
+        """Yield the candidates of one unit, also in tables of CANDIDATE_SCHEMA where they are many, and a
+        Rejection for each record that cannot be one."""
 
     @property
     def max_parallel(self) -> int:
@@ -34,6 +40,7 @@ class Sources:
     """The table of sources."""
 
     commons: Commons = field(default_factory=Commons)
+    common_crawl: CommonCrawl = field(default_factory=CommonCrawl)
     table: Table = field(default_factory=Table)
     folder: Folder = field(default_factory=Folder)
 
