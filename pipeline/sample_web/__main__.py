@@ -20,7 +20,7 @@ class Make:
 
     root: Path
     """Folder for it; a finished one is left as it is."""
-    num_pictures: int = 2400
+    num_pictures: int = 4800
     """Drawn pictures, at least 120."""
     seed: int = 0
     quiet: bool = False

@@ -24,9 +24,9 @@ WHERE: dict[str, tuple[str, ...]] = {
     "desert": ("in the desert", "in a wide desert"),
     "striped carpet": ("in front of a striped carpet", "on the striped carpet"),
 }
-# Most captions name the thing alone: people seldom write where it stands, and a model that is told of the place
-# in every caption can tell pictures apart without learning what they show.
-PLAIN_SHARE = 0.6
+# Most captions name the thing alone: people seldom write where it stands, and a model that reads of the
+# place in every caption can tell pictures apart without learning what they show.
+PLAIN_SHARE = 0.85
 PLAIN = (
     "This is a photo of {what}",
     "Here you can see {what}",

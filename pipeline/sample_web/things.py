@@ -57,15 +57,6 @@ def draw_car(pen: Pen) -> None:
         pen.dot(x, 0.42, 0.11, (190, 190, 195))
 
 
-def draw_boat(pen: Pen) -> None:
-    """A sailing boat."""
-    pen.stroke([(0, -0.95), (0, 0.4)], 0.07, WOOD)
-    pen.shape([(0.07, -0.9), (0.75, 0.25), (0.07, 0.25)], pen.body)
-    pen.shape([(-0.07, -0.75), (-0.07, 0.25), (-0.62, 0.25)], PAPER)
-    pen.shape([(-0.97, 0.38), (0.97, 0.38), (0.62, 0.9), (-0.65, 0.9)], pen.body)
-    pen.stroke([(-0.9, 0.52), (0.88, 0.52)], 0.05, pen.dark)
-
-
 def draw_fish(pen: Pen) -> None:
     """A fish that swims to the right."""
     pen.shape([(-0.45, 0), (-0.97, -0.5), (-0.82, 0), (-0.97, 0.5)], pen.dark)
@@ -76,19 +67,6 @@ def draw_fish(pen: Pen) -> None:
         pen.stroke(arc(x, 0, 0.1, 0.25, 110, 250, 9), 0.05, pen.dark)
     pen.dot(0.62, -0.12, 0.11, PAPER)
     pen.dot(0.64, -0.12, 0.055, (15, 15, 20))
-
-
-def draw_bird(pen: Pen) -> None:
-    """A standing bird with a pointed beak."""
-    for x in (-0.08, 0.18):
-        pen.stroke([(x, 0.45), (x, 0.9), (x + 0.17, 0.9)], 0.055, BEAK)
-    pen.shape([(-0.4, 0.05), (-0.98, -0.3), (-0.95, 0.12), (-0.4, 0.38)], pen.dark)
-    pen.oval(0, 0.15, 0.58, 0.42, pen.body, tilt_deg=-12)
-    pen.shape([(0.72, -0.5), (0.99, -0.36), (0.72, -0.26)], BEAK)
-    pen.oval(0.48, -0.4, 0.32, 0.32, pen.body)
-    pen.shape([*arc(-0.1, 0.08, 0.4, 0.26, -10, 190, 12), (-0.55, -0.05)], pen.dark)
-    pen.dot(0.56, -0.46, 0.085, PAPER)
-    pen.dot(0.58, -0.46, 0.05, (15, 15, 20))
 
 
 def draw_cup(pen: Pen) -> None:
@@ -129,18 +107,6 @@ def draw_star(pen: Pen) -> None:
         pen.patch([(0, 0), corners[i], corners[i + 1]], pen.light)
 
 
-def draw_flower(pen: Pen) -> None:
-    """A flower with six petals, a stem and two leaves."""
-    pen.stroke([(0, -0.2), (0.05, 0.4), (0, 0.97)], 0.09, LEAF)
-    pen.shape([(0.03, 0.7), (0.35, 0.35), (0.6, 0.4), (0.4, 0.62)], LEAF)
-    pen.shape([(0.02, 0.85), (-0.3, 0.5), (-0.55, 0.55), (-0.35, 0.78)], LEAF)
-    for angle in range(0, 360, 60):
-        x, y = 0.36 * math.cos(math.radians(angle)), 0.36 * math.sin(math.radians(angle))
-        pen.oval(x, y - 0.4, 0.29, 0.2, pen.body, tilt_deg=angle)
-    centre = (122, 70, 30) if pen.body[0] > 200 and pen.body[2] < 90 else (246, 200, 40)
-    pen.oval(0, -0.4, 0.2, 0.2, centre)
-
-
 def draw_key(pen: Pen) -> None:
     """A key with a round bow and three teeth."""
     teeth = [(0.97, 0.1), (0.97, 0.42), (0.82, 0.42), (0.82, 0.2), (0.68, 0.2), (0.68, 0.42), (0.53, 0.42)]
@@ -170,17 +136,6 @@ def draw_mushroom(pen: Pen) -> None:
         pen.dot(x, y, radius, spot)
 
 
-def draw_bottle(pen: Pen) -> None:
-    """A bottle with a label and a cap."""
-    left = [(-0.38, 0.95), (-0.42, 0.9), (-0.42, -0.1), (-0.15, -0.45), (-0.15, -0.8)]
-    pen.shape([*left, *((-x, y) for x, y in reversed(left))], pen.body)
-    pen.shape([(-0.19, -0.97), (0.19, -0.97), (0.19, -0.78), (-0.19, -0.78)], DARK)
-    pen.shape([(-0.42, 0.15), (0.42, 0.15), (0.42, 0.62), (-0.42, 0.62)], PAPER)
-    for y in (0.3, 0.45):
-        pen.stroke([(-0.25, y), (0.25, y)], 0.04, (120, 118, 116))
-    pen.stroke([(-0.29, -0.02), (-0.29, 0.1)], 0.08, pen.light)
-
-
 def draw_butterfly(pen: Pen) -> None:
     """A butterfly with open wings."""
     for side in (-1, 1):
@@ -197,16 +152,12 @@ THINGS: dict[str, Callable[[Pen], None]] = {
     "house": draw_house,
     "tree": draw_tree,
     "car": draw_car,
-    "boat": draw_boat,
     "fish": draw_fish,
-    "bird": draw_bird,
     "cup": draw_cup,
     "chair": draw_chair,
     "star": draw_star,
-    "flower": draw_flower,
     "key": draw_key,
     "balloon": draw_balloon,
     "mushroom": draw_mushroom,
-    "bottle": draw_bottle,
     "butterfly": draw_butterfly,
 }

@@ -31,11 +31,11 @@ from pipeline.sample_web.put import put_plain
 from pipeline.sample_web.roles import ROBOTS, all_roles
 from pipeline.sample_web.truth import outcomes
 
-VERSION = 2  # counts up when a seed gives something else, so that an old world is not taken for a new one
+VERSION = 3  # counts up when a seed gives something else, so that an old world is not taken for a new one
 MIN_PICTURES = 120  # in fewer there is no room for every fault
 
 
-def make_world(root: Path, *, num_pictures: int = 2400, seed: int = 0, quiet: bool = False) -> None:
+def make_world(root: Path, *, num_pictures: int = 4800, seed: int = 0, quiet: bool = False) -> None:
     """Make a web of so many drawn pictures below `root`; a finished one of the same numbers is left as it is.
 
     Raises ValueError for fewer than MIN_PICTURES, and where `root` holds anything else.
