@@ -20,10 +20,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED)
 	$(BIN)/python -m pipeline build demo --dataset $(RUNS)/demo/dataset --sample-web $(RUNS)/sample-web
 	$(BIN)/python -m manifests verify $(RUNS)/demo/dataset
-	$(BIN)/python -m pipeline.sample_web heldout --root $(RUNS)/demo/heldout
+	$(BIN)/python -m pipeline.sample_web heldout --root $(RUNS)/demo/heldout --web $(RUNS)/sample-web
 	$(BIN)/python -m train fit demo --data $(RUNS)/demo/dataset --run $(RUNS)/demo/run
-	$(BIN)/python -m train eval --run $(RUNS)/demo/run --data $(RUNS)/demo/heldout/objects --name objects
-	$(BIN)/python -m train eval --run $(RUNS)/demo/run --data $(RUNS)/demo/heldout/colours --name colours
+	$(BIN)/python -m train eval zero_shot --run $(RUNS)/demo/run --data $(RUNS)/demo/heldout/objects --name objects
+	$(BIN)/python -m train eval zero_shot --run $(RUNS)/demo/run --data $(RUNS)/demo/heldout/colours --name colours
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest

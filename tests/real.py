@@ -183,7 +183,7 @@ def learn_cifar10(root: Path) -> Figures:
     assert list(verify(root / "cifar10-dataset")) == []
     run = root / "cifar10-run"
     train("fit", "cifar10", "--data", str(root / "cifar10-dataset"), "--run", str(run))
-    train("eval", "--run", str(run), "--data", str(folder / "test"), "--name", "cifar10-test")
+    train("eval", "zero_shot", "--run", str(run), "--data", str(folder / "test"), "--name", "cifar10-test")
     result = json.loads((run / "evals" / "zero_shot-cifar10-test.json").read_text())
     timing = [json.loads(line) for line in (run / "timing.jsonl").read_text().splitlines()]
     return {
