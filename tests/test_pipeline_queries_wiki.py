@@ -2,8 +2,12 @@
 
 import bz2
 import gzip
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from pipeline.queries.wiki import Dump, Page, opened
@@ -51,11 +55,23 @@ def test_pages_are_the_same_in_every_dress(dress: str, tmp_path: Path) -> None:
 
 
 def test_a_dump_is_read_from_a_url() -> None:
-    import fsspec
-
     with fsspec.open("memory://wiki/dump.xml.bz2", "wb") as file:
         file.write(DRESSES["bz2"])
     assert read("memory://wiki/dump.xml.bz2")[0] == PAGES
+
+
+def test_a_dump_is_read_from_a_web_server_that_knows_no_ranges(tmp_path: Path) -> None:
+    (tmp_path / "dump.xml.bz2").write_bytes(DRESSES["bz2"])
+    handler = partial(QuietHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert read(f"http://127.0.0.1:{server.server_port}/dump.xml.bz2")[0] == PAGES
+        server.shutdown()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
 
 
 def test_dumps_before_2010_say_redirect_and_namespace_in_text_and_title(tmp_path: Path) -> None:

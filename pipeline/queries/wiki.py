@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import io
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import fsspec
 
 Kind = Literal["article", "redirect", "other"]
 
+BUFFER_BYTES = 1 << 20
 FILE_NAMESPACE, CATEGORY_NAMESPACE = "6", "14"
 # The names that every wiki knows beside those of its own language.
 MEDIA_NAMES = frozenset({"file", "image", "media", "category"})
@@ -95,14 +97,14 @@ def opened(url: str) -> Iterator[IO[bytes]]:
         file = fsspec.open(url, "rb").open()
     except (OSError, ValueError, ImportError) as error:
         raise ValueError(f"{url} cannot be opened: {error}") from error
-    with file:
-        head = file.read(3)
-        file.seek(0)
-        if head == b"BZh":
-            with bz2.open(file) as stream:
+    # Peeked at, not sought in: a web server may give no second look.
+    with file, io.BufferedReader(file, BUFFER_BYTES) as buffered:
+        head = buffered.peek(3)
+        if head[:3] == b"BZh":
+            with bz2.open(buffered) as stream:
                 yield cast(IO[bytes], stream)
         elif head[:2] == b"\x1f\x8b":
-            with gzip.open(file) as stream:
+            with gzip.open(buffered) as stream:
                 yield cast(IO[bytes], stream)
         else:
-            yield file
+            yield buffered
