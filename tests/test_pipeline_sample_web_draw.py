@@ -17,7 +17,8 @@ from pipeline.sample_web.places import PLACES
 from pipeline.sample_web.things import THINGS
 
 CAPTION_WORDS = """
-here you can see simple drawing that what i like most children painted their school wanted to have we drawn today most
+here you can see simple drawing that what i like most children painted their school
+wanted to have we drawn today
 a an the this of on in by at with near against front to and is about during for s two three four five we saw
 our my favourite holiday picture photo painting album what shows seen walk children book little shade left
 placed old wide out deep quiet city tiled mountain summer morning afternoon evening night sunny windy warm
