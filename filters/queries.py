@@ -27,14 +27,16 @@ class QueryIndex:
 
     def __init__(self, queries: Iterable[str], mode: MatchMode = "casefold") -> None:
         self._mode: MatchMode = mode
-        self._query_ids: Sequence[int] = array("I")
-        self._automaton = AhoCorasick(
+        self._query_ids = array("I")
+        automaton = AhoCorasick(
             self._patterns(queries),
             implementation=Implementation.ContiguousNFA,  # a DFA is many times larger
             store_patterns=False,
         )
-        if len(self._query_ids) and self._query_ids[-1] == len(self._query_ids) - 1:
-            self._query_ids = range(len(self._query_ids))  # every term has a pattern: no table is needed
+        self._find = automaton.find_matches_as_indexes
+        self._num_patterns = len(self._query_ids)
+        # Mostly every term has a pattern, and the pattern's number is the term's.
+        self._same_ids = self._num_patterns == 0 or self._query_ids[-1] == self._num_patterns - 1
 
     def matches(self, caption: str) -> list[int]:
         """Return the positions, rising and distinct, of all terms that occur in the caption as whole words.
@@ -42,17 +44,17 @@ class QueryIndex:
         >>> QueryIndex(["umbrella", "red umbrella", "red", "umbrellas"]).matches("A red umbrella")
         [0, 1, 2]
         """
-        if not self._query_ids:
+        if not self._num_patterns:
             return []
         # A space on both sides of each term and of the text makes every match begin and end at a word.
         words = metaclip_spacing(caption) if self._mode == "metaclip" else words_of(caption, self._mode)
-        found = self._automaton.find_matches_as_indexes(f" {words} ", overlapping=True)
-        query_ids = self._query_ids
-        return sorted({query_ids[pattern] for pattern, _, _ in found})
+        patterns = {pattern for pattern, _, _ in self._find(f" {words} ", overlapping=True)}
+        if self._same_ids:
+            return sorted(patterns)
+        return sorted(self._query_ids[pattern] for pattern in patterns)
 
     def _patterns(self, queries: Iterable[str]) -> Iterator[str]:
         """Yield what to look for, one at a time, so that no second copy of the list is in memory."""
-        assert isinstance(self._query_ids, array)
         for query_id, query in enumerate(queries):
             words = comparable(query, self._mode)
             if words or self._mode == "metaclip":

@@ -225,7 +225,7 @@ def test_rare_hosts_are_forgotten_where_there_are_too_many(
     assert collect_pairs(dataset, survivor_keys=()).hosts == {"host0.example": 4}
 
 
-def test_search_terms_are_told_apart_as_unmatched_starved_and_saturated(tmp_path: Path) -> None:
+def test_search_terms_are_told_apart_as_unmatched_lost_and_saturated(tmp_path: Path) -> None:
     root = make_dataset(tmp_path, num_pairs=9)
     path = root / "queries.parquet"
     table = pq.read_table(path)
@@ -234,10 +234,10 @@ def test_search_terms_are_told_apart_as_unmatched_starved_and_saturated(tmp_path
         min(count, 1) if text != "red" else 0
         for count, text in zip(matched, table["text"].to_pylist(), strict=True)
     ]
-    pq.write_table(table.set_column(4, "num_kept", [capped]), path)
+    pq.write_table(table.set_column(5, "num_kept", [capped]), path)
     found = collect_queries(open_dataset(root), shown_ids=[0], max_pairs_per_query=1)
-    assert (found.num_unmatched, found.num_starved) == (2, 1)  # triangle and zebra; red
-    assert [row["text"] for row in found.starved] == ["red"]
+    assert (found.num_unmatched, found.num_lost) == (2, 1)  # triangle and zebra; red
+    assert [row["text"] for row in found.lost] == ["red"]
     assert [row["text"] for row in found.saturated] == ["square"]
     assert found.texts == {0: "blue"}
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests.report import galleries, sections
+from manifests.report.coverage import collect_coverage, coverage_section
 from manifests.report.data import collect_pairs, collect_queries, group_duplicates, read_samples
 from manifests.report.page import render_page
 from manifests.store import open_dataset, write_bytes
@@ -22,7 +23,9 @@ def write_report(root: Path) -> Path:
     groups = dict(list(group_duplicates(samples).items())[:NUM_CLUSTERS_SHOWN])
     pairs = collect_pairs(dataset, survivor_keys=groups)
     shown_ids = {query_id for pair in pairs.kept_sample for query_id in pair.row["query_ids"] or ()}
-    queries = collect_queries(dataset, shown_ids, max_pairs_per_query=_cap(dataset.manifest.config))
+    cap = _cap(dataset.manifest.config)
+    queries = collect_queries(dataset, shown_ids, max_pairs_per_query=cap)
+    coverage = None if cap is None else collect_coverage(dataset, cap)
     page = render_page(
         title=dataset.manifest.name,
         summary=sections.summary(dataset.manifest),
@@ -32,6 +35,7 @@ def write_report(root: Path) -> Path:
             sections.reasons_section(dataset.manifest, samples),
             sections.origins_section(pairs),
             sections.queries_section(dataset.manifest, queries),
+            coverage_section(coverage),
             sections.captions_section(pairs),
             sections.sizes_section(pairs),
             galleries.duplicates_section(dataset, groups, pairs),

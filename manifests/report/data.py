@@ -51,9 +51,9 @@ class QueryFigures:
     """How the search terms fared; the lists hold rows of QUERY_SCHEMA."""
 
     num_unmatched: int  # no caption held the term
-    num_starved: int  # captions held it, and no pair of them was kept
+    num_lost: int  # captions held it, and no pair of them was kept
     most_matched: list[Row]
-    starved: list[Row]
+    lost: list[Row]
     saturated: list[Row]  # at the cap, with captions to spare
     texts: dict[int, str]  # of the queries that the report's pairs show
 
@@ -78,19 +78,19 @@ def collect_pairs(dataset: Dataset, survivor_keys: Iterable[str]) -> PairFigures
 def collect_queries(
     dataset: Dataset, shown_ids: Iterable[int], max_pairs_per_query: int | None
 ) -> QueryFigures:
-    """Return the most matched, the starved and the saturated search terms (none where there was no cap)."""
+    """Return the most matched, the lost and the saturated search terms (none where there was no cap)."""
     table = pq.read_table(dataset.root / "queries.parquet")
     matched, kept = table["num_matched"], table["num_kept"]
-    starved = table.filter(pc.and_(pc.greater(matched, 0), pc.equal(kept, 0)))
+    lost = table.filter(pc.and_(pc.greater(matched, 0), pc.equal(kept, 0)))
     full = table.slice(0, 0)
     if max_pairs_per_query is not None:
         full = table.filter(pc.and_(pc.greater_equal(kept, max_pairs_per_query), pc.less(kept, matched)))
     shown = table.filter(pc.is_in(table["query_id"], value_set=pa.array(sorted(set(shown_ids)), pa.int32())))
     return QueryFigures(
         num_unmatched=pc.sum(pc.equal(matched, 0)).as_py() or 0,
-        num_starved=starved.num_rows,
+        num_lost=lost.num_rows,
         most_matched=_most_matched(table),
-        starved=_most_matched(starved),
+        lost=_most_matched(lost),
         saturated=_most_matched(full),
         texts=dict(zip(shown["query_id"].to_pylist(), shown["text"].to_pylist(), strict=True)),
     )

@@ -88,7 +88,7 @@ def queries_section(manifest: Manifest, queries: QueryFigures) -> Section:
     """Return the search terms that matched most, those left with nothing and those at the cap."""
     lists = [
         ("Most matched", queries.most_matched),
-        ("Starved: matched, none kept", queries.starved),
+        ("Lost: matched, none kept", queries.lost),
         ("Saturated: matched more than the cap let in", queries.saturated),
     ]
     bodies = [
@@ -96,7 +96,7 @@ def queries_section(manifest: Manifest, queries: QueryFigures) -> Section:
     ]
     intro = (
         f"<p>Of {number(manifest.num_queries)} search terms, {number(queries.num_unmatched)} occur in no "
-        f"caption and {number(queries.num_starved)} occur in captions of which none was kept.</p>"
+        f"caption and {number(queries.num_lost)} occur in captions of which none was kept.</p>"
         '<p class="quiet">The strong part of a bar was kept, the pale part only matched; kept / matched.</p>'
     )
     return Section(anchor="queries", title="Search terms", body=intro + cards(bodies))

@@ -1,0 +1,116 @@
+"""The coverage of the search terms: how many are empty, short, starved, full, and what each origin and source
+gives before and after the cap. Figures and their section.
+"""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from manifests.report.bars import Bar, bars
+from manifests.report.page import Section, cards, number, share, table, text
+from manifests.store import Dataset
+
+# What a term can be, in this order; each is one of these.
+STATES = {
+    "unmatched": "in no caption",
+    "short": "below the cap, and all pairs were tried",
+    "starved": "below the cap, and the cap had left out pairs: a further round would try them",
+    "full": "at the cap",
+    "over": "above the cap, by pairs that another of their terms accepted",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """How full the terms of each origin are. `shares` holds the rows of COVERAGE_SCHEMA."""
+
+    max_pairs: int
+    num_in_state: dict[str, dict[str, int]]  # origin -> state -> terms
+    num_hits_over: int  # (pair, term) above the caps
+    shares: pa.Table
+
+
+def collect_coverage(dataset: Dataset, max_pairs_per_query: int) -> Coverage:
+    """Count the terms of each origin by state."""
+    terms = pq.read_table(dataset.root / "queries.parquet")
+    state = _states(terms, max_pairs_per_query)
+    counted = pa.table({"origin": terms["origin"], "state": state}).group_by(["origin", "state"])
+    found: dict[str, dict[str, int]] = {}
+    for row in counted.aggregate([([], "count_all")]).to_pylist():
+        found.setdefault(row["origin"], {})[row["state"]] = row["count_all"]
+    over = pc.max_element_wise(pc.subtract(terms["num_kept"], max_pairs_per_query), 0)
+    return Coverage(
+        max_pairs=max_pairs_per_query,
+        num_in_state=dict(sorted(found.items())),
+        num_hits_over=pc.sum(over).as_py() or 0,
+        shares=pq.read_table(dataset.root / "coverage.parquet"),
+    )
+
+
+def coverage_section(coverage: Coverage | None) -> Section:
+    """Return the states of the terms and the shares of origins and sources; nothing without a cap."""
+    if coverage is None:
+        return Section(anchor="coverage", title="Coverage", body="")
+    totals = {
+        state: sum(states.get(state, 0) for states in coverage.num_in_state.values()) for state in STATES
+    }
+    lines = [
+        Bar(name=state, value=count, shown=f"{number(count)} ({share(count, sum(totals.values()))})")
+        for state, count in totals.items()
+    ]
+    says = "".join(f"<dt>{text(state)}</dt><dd>{text(meaning)}</dd>" for state, meaning in STATES.items())
+    intro = (
+        f"<p>A term may keep {number(coverage.max_pairs)} pairs. {number(totals['starved'])} terms are "
+        f"starved; {number(totals['over'])} hold more than their cap, {number(coverage.num_hits_over)} in all above "
+        "it, because another term of the same pair accepted it.</p>"
+    )
+    columns = ("origin of the terms", *STATES)
+    rows = [
+        (origin, *(states.get(state, 0) for state in STATES))
+        for origin, states in coverage.num_in_state.items()
+    ]
+    body = (
+        intro
+        + cards(
+            [
+                f'<div class="card"><h3>Terms</h3>{bars(lines)}</div>',
+                f'<div class="card"><dl class="quiet">{says}</dl></div>',
+            ],
+            kind="two",
+        )
+        + table(columns, rows, caption="Terms by origin")
+        + _shares(coverage.shares)
+    )
+    return Section(anchor="coverage", title="Coverage", body=body)
+
+
+def _states(terms: pa.Table, max_pairs: int) -> pa.Array:
+    kept, matched = terms["num_kept"], terms["num_matched"]
+    conditions = {
+        "unmatched": pc.equal(matched, 0),
+        "over": pc.greater(kept, max_pairs),
+        "full": pc.equal(kept, max_pairs),
+        "starved": pc.less(terms["num_tried"], matched),
+    }
+    return pc.case_when(
+        pc.make_struct(*conditions.values(), field_names=list(conditions)),
+        *(pa.scalar(state) for state in (*conditions, "short")),
+    )
+
+
+def _shares(shares: pa.Table) -> str:
+    """Return the table of hits by origin and source, before and after the cap."""
+    matched, kept = (pc.sum(shares[name]).as_py() or 0 for name in ("num_matched", "num_kept"))
+    rows = [
+        (
+            *(row["origin"], row["source"], row["num_queries"], row["num_matched"]),
+            share(row["num_matched"], matched),
+            *(row["num_tried"], row["num_kept"]),
+            share(row["num_kept"], kept),
+        )
+        for row in shares.to_pylist()
+    ]
+    columns = ("origin", "source", "terms", "matched", "of all", "tried", "kept", "of all kept")
+    return table(columns, rows, caption="Pairs with their terms, by origin and source") if rows else ""
