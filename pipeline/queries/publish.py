@@ -59,7 +59,7 @@ def _notes(
     num_entries: int, origins: Sequence[OriginCount], corpus: Corpus, config: QueryListConfig
 ) -> Iterator[str]:
     """Yield what a person should know about the thresholds, in sentences."""
-    raised = [count for count in origins if count.threshold != count.asked]
+    raised = [count for count in origins if count.num_offered and count.threshold != count.asked]
     for count in raised:
         named = f"{count.origin}s {shown_threshold(count.origin, count.threshold)}"
         what = f"no {count.origin}s" if count.threshold is None else named
