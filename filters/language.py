@@ -36,7 +36,7 @@ class Language:
     """
 
     keep: tuple[str, ...] = ("en",)
-    """ISO 639-1 codes of the languages to keep. None at all: every caption is kept and its language recorded."""
+    """ISO 639-1 codes of the languages to keep. None at all keeps every caption and records its language."""
     min_score: float = 0.4
     """Least probability of the likeliest language."""
     model_path: str = ""

@@ -1,4 +1,4 @@
-"""The whole build of the sample web against its truth: exactly the right pairs, each drop under its reason."""
+"""The whole build of the sample web against its truth: the right pairs, each drop under its reason."""
 
 from collections.abc import Iterator
 from dataclasses import replace
