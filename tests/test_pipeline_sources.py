@@ -18,8 +18,9 @@ from pipeline.records import Candidate, Query, Rejection
 from pipeline.sample_web.commons_api import CommonsApi, CommonsFile
 from pipeline.sample_web.server import Handler, Served, Web, serving
 from pipeline.sources import Sources
-from pipeline.sources.commons import QUERIES_PER_UNIT, Commons
+from pipeline.sources.commons import Commons
 from pipeline.sources.folder import Folder
+from pipeline.sources.search import QUERIES_PER_UNIT
 from pipeline.sources.table import Table
 
 ROWS: list[dict[str, str | None]] = [
@@ -296,6 +297,7 @@ def test_all_pages_are_read_in_the_order_of_the_search_up_to_the_limit(served: S
         page_url="http://commons.sample.test/wiki/File:Cup_7.jpg",
         found_by="cup",
         licence="CC0",
+        caption_origin="description",
     )
     assert len(search(served, api.answer, max_results_per_query=70)) == 70
     assert served.web.num_requests.total() == 3 + 2
@@ -397,12 +399,16 @@ def test_a_continuation_that_never_ends_is_cut_at_the_limit(served: Served) -> N
     left = iter(range(10_000))
 
     async def answer(_request: web.BaseRequest) -> web.StreamResponse:
-        return web.Response(text=f'{PAGE}, "continue": {{"gsroffset": {next(left)}}}}}')
+        number = next(left)
+        page = PAGE.replace("http://a", f"http://a/{number}")
+        return web.Response(text=f'{page}, "continue": {{"gsroffset": {number}}}}}')
 
     assert len(search(served, answer, max_results_per_query=9)) == 9
     assert served.web.num_requests.total() == 9
 
 
 def test_a_continuation_in_circles_or_without_results_ends(served: Served) -> None:
-    assert len(search(served, saying(f'{PAGE}, "continue": {{"gsroffset": 50}}}}'))) == 2
+    *found, last = search(served, saying(f'{PAGE}, "continue": {{"gsroffset": 50}}}}'))
+    assert len(found) == 2
+    assert details([last]) == ["the same results again: no more pages are asked for"]
     assert search(served, saying('{"batchcomplete": true, "continue": {"gsroffset": 50}}')) == []

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -49,14 +49,17 @@ def user_agent(contact: str) -> str:
 
 
 @asynccontextmanager
-async def open_client(network: Network, limits: Fetch) -> AsyncIterator["Client"]:
-    """Open the one client of an event loop: connections kept alive, one TLS context, guarded names."""
+async def open_client(
+    network: Network, limits: Fetch, headers: Mapping[str, str] | None = None
+) -> AsyncIterator["Client"]:
+    """Open the one client of an event loop: connections kept alive, one TLS context, guarded names. `headers`
+    go with every request, to whichever host a redirect leads."""
     resolver = GuardedResolver(ConnectTo.parse(network.connect_to))
     connector = aiohttp.TCPConnector(resolver=resolver, limit=0, ttl_dns_cache=600)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=limits.connect_timeout_s)
-    headers = {"User-Agent": user_agent(network.contact), "Accept": "image/*,*/*;q=0.5"}
+    named = {"User-Agent": user_agent(network.contact), "Accept": "image/*,*/*;q=0.5", **(headers or {})}
     async with aiohttp.ClientSession(
-        connector=connector, timeout=timeout, headers=headers, cookie_jar=aiohttp.DummyCookieJar()
+        connector=connector, timeout=timeout, headers=named, cookie_jar=aiohttp.DummyCookieJar()
     ) as session:
         yield Client(session, limits)
 

@@ -15,6 +15,8 @@ from pipeline.records import Candidate, Query, Rejection
 from pipeline.sources.common_crawl import CommonCrawl
 from pipeline.sources.commons import Commons
 from pipeline.sources.folder import Folder
+from pipeline.sources.openverse import Openverse
+from pipeline.sources.searxng import Searxng
 from pipeline.sources.table import Table
 
 
@@ -40,6 +42,8 @@ class Sources:
     """The table of sources."""
 
     commons: Commons = field(default_factory=Commons)
+    openverse: Openverse = field(default_factory=Openverse)
+    searxng: Searxng = field(default_factory=Searxng)
     common_crawl: CommonCrawl = field(default_factory=CommonCrawl)
     table: Table = field(default_factory=Table)
     folder: Folder = field(default_factory=Folder)

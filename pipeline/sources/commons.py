@@ -1,25 +1,24 @@
 """Wikimedia Commons, or any MediaWiki with pictures: full-text search for each term over its Action API.
 
 Asked in series and with maxlag, as its etiquette wants. Protocol: mediawiki.org, API:Search, API:Imageinfo,
-Manual:Maxlag parameter.
+API:Etiquette, Manual:Maxlag parameter. COMMONS_TOKEN in the environment is sent as an OAuth 2 token.
 """
 
-import asyncio
-import math
-from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
-import orjson
-
 from filters.reasons import Drop, Reason
-from pipeline.fetch.client import Answer, Client, open_client, retry_after_s
-from pipeline.limits import Fetch, Network, require
+from filters.text import normalise_caption
+from pipeline.fetch.client import Answer, retry_after_s
+from pipeline.limits import Network, require
 from pipeline.records import Candidate, Query, Rejection, reject
+from pipeline.sources.journal import Page
+from pipeline.sources.search import Refusal, check_settings, search_unit, token_of, units_of
 
-QUERIES_PER_UNIT = 16
 FILE_NAMESPACE = "6"
+PASSING = ("maxlag", "ratelimited", "readonly")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,20 +30,25 @@ class Commons:
     max_results_per_query: int = 500
     page_size: int = 50
     """Results per request; the API allows 50 to anonymous users."""
+    rendition_width_px: int | None = None
+    """Take the wiki's own picture of about this width where the original is wider, or of a kind that is not
+    stored, such as SVG. None: originals alone."""
     maxlag_s: int = 5
     """Let the server refuse while its replicas lag by more."""
     interval_s: float = 0.0
     """Least time between two requests."""
     max_tries: int = 6
+    max_retry_after_s: float = 120.0
+    """A longer pause than this is not waited for: that search is given up."""
+
+    name: ClassVar[str] = "commons"
+    repeats_at_its_end: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
+        check_settings(self)
         require(1 <= self.page_size <= 500, self.page_size, "commons.page-size must be 1 to 500")
-        require(
-            self.max_results_per_query >= 1,
-            self.max_results_per_query,
-            "commons.max-results-per-query must be >= 1",
-        )
-        require(self.max_tries >= 1, self.max_tries, "commons.max-tries must be >= 1")
+        width = self.rendition_width_px
+        require(width is None or width >= 1, width, "commons.rendition-width-px must be >= 1")
 
     @property
     def max_parallel(self) -> int:
@@ -52,144 +56,70 @@ class Commons:
 
     def units(self, queries: Sequence[Query]) -> list[str]:
         """Return a unit per block of terms."""
-        num_units = math.ceil(len(queries) / QUERIES_PER_UNIT) if self.endpoint else 0
-        return [f"{number:05d}" for number in range(num_units)]
+        return units_of(self, queries)
 
     def read(self, unit: str, queries: Sequence[Query], network: Network) -> Iterator[Candidate | Rejection]:
         """Yield what the searches for one block of terms find; a failed search is a Rejection."""
-        block = queries[int(unit) * QUERIES_PER_UNIT :][:QUERIES_PER_UNIT]
-        yield from asyncio.run(self._search_all(block, network))
+        return search_unit(self, unit, queries, network, token_of(self.name))
 
-    async def _search_all(self, queries: Sequence[Query], network: Network) -> list[Candidate | Rejection]:
-        manners = Fetch(
-            max_tries=self.max_tries,
-            per_host_concurrency=1,
-            per_host_interval_s=self.interval_s,
-            timeout_s=60,
-            max_retry_after_s=120,
-        )
-        async with open_client(network, manners) as client:
-            search = _Search(self, client)
-            return [record for query in queries async for record in search.results(query.text)]
-
-
-@dataclass
-class _Search:
-    """Searches through one client."""
-
-    config: Commons
-    client: Client
-    _base: dict[str, str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._base = {
+    def request_url(self, term: str, position: Mapping[str, str]) -> str:
+        """Return the address of one page of results."""
+        parameters = {
             "action": "query",
             "format": "json",
             "formatversion": "2",
-            "maxlag": str(self.config.maxlag_s),
+            "maxlag": str(self.maxlag_s),
             "generator": "search",
+            "gsrsearch": term,
             "gsrnamespace": FILE_NAMESPACE,
-            "gsrlimit": str(self.config.page_size),
+            "gsrlimit": str(self.page_size),
             "prop": "imageinfo",
             "iiprop": "url|size|mime|extmetadata",
         }
+        if self.rendition_width_px is not None:
+            parameters["iiurlwidth"] = str(self.rendition_width_px)
+        return f"{self.endpoint}?{urlencode(parameters | dict(position))}"
 
-    async def results(self, term: str) -> AsyncIterator[Candidate | Rejection]:
-        """Yield what one term finds, page after page, up to the limit; the first failure ends it."""
-        num_results, position = 0, dict[str, str]()
-        while num_results < self.config.max_results_per_query:
-            page = await self._ask(term, position)
-            if isinstance(page, Drop):
-                yield reject(
-                    "crawl", page, Candidate(url=self.config.endpoint, caption=term, source="commons")
-                )
-                return
-            for record in page.records[: self.config.max_results_per_query - num_results]:
-                yield record
-            num_results += len(page.records)
-            if not page.records or not page.following or page.following == position:
-                return
-            position = page.following
+    def read_content(
+        self, content: Any, term: str, position: Mapping[str, str], answer: Answer
+    ) -> Page | Refusal:
+        """Return the page, or the error: the API answers with status 200 in both cases."""
+        if (error := content.get("error")) is not None:
+            wait_s = retry_after_s(answer.headers.get("Retry-After")) if error["code"] in PASSING else None
+            return Refusal(Drop(Reason.SOURCE_ERROR, f"{error['code']}: {error.get('info')}"), wait_s)
+        found = sorted(content.get("query", {}).get("pages", []), key=lambda page: page.get("index", 0))
+        following = {name: str(value) for name, value in content.get("continue", {}).items()}
+        return Page([_to_candidate(page, term) for page in found], following)
 
-    async def _ask(self, term: str, position: dict[str, str]) -> "_Page | Drop":
-        """Return one page; errors that pass (maxlag, a busy server, half an answer) are tried again."""
-        url = f"{self.config.endpoint}?{urlencode({**self._base, 'gsrsearch': term, **position})}"
-        drop = Drop(Reason.SOURCE_ERROR, "not tried")
-        for num_tries in range(1, self.config.max_tries + 1):
-            answer = await self.client.ask(url)
-            if isinstance(answer, Drop):
-                return Drop(Reason.SOURCE_ERROR, answer.detail)
-            outcome = _read_answer(answer, term)
-            if isinstance(outcome, _Page):
-                return outcome
-            drop = outcome.drop
-            if outcome.wait_s is None:
-                break
-            if num_tries < self.config.max_tries:
-                await asyncio.sleep(outcome.wait_s)
-        return drop
-
-
-@dataclass(frozen=True, slots=True)
-class _Page:
-    """One page of results, and the parameters that ask for the next."""
-
-    records: list[Candidate | Rejection]
-    following: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    """An answer without results. `wait_s`: when to ask again, None where that would not help."""
-
-    drop: Drop
-    wait_s: float | None = None
-
-
-def _read_answer(answer: Answer, term: str) -> _Page | _Refusal:
-    """Read what a server said, which may be anything at all."""
-    if answer.status != 200:
-        return _Refusal(Drop(Reason.SOURCE_ERROR, f"status {answer.status}"))
-    try:
-        content = orjson.loads(answer.body)
-    except orjson.JSONDecodeError:
-        return _Refusal(Drop(Reason.SOURCE_ERROR, "the answer is not JSON"), wait_s=1.0)
-    try:
-        if (error := content.get("error")) is None:
-            return _read_page(content, term)
-        drop = Drop(Reason.SOURCE_ERROR, f"{error['code']}: {error.get('info')}")
-        if error["code"] in ("maxlag", "ratelimited", "readonly"):
-            return _Refusal(drop, wait_s=retry_after_s(answer.headers.get("Retry-After")))
-        return _Refusal(drop)
-    except (AttributeError, TypeError, LookupError):
-        return _Refusal(Drop(Reason.SOURCE_ERROR, "the answer is not of the API's form"))
-
-
-def _read_page(content: dict[str, Any], term: str) -> _Page:
-    found = sorted(content.get("query", {}).get("pages", []), key=lambda page: page.get("index", 0))
-    following = {name: str(value) for name, value in content.get("continue", {}).items()}
-    return _Page([_to_candidate(page, term) for page in found], following)
+    def explain(self, answer: Answer) -> str:
+        """Return the status: the API says nothing more."""
+        return f"status {answer.status}"
 
 
 def _to_candidate(page: dict[str, Any], term: str) -> Candidate | Rejection:
     info = (page.get("imageinfo") or [{}])[0]
     metadata = info.get("extmetadata") or {}
     title = str(page.get("title", "")).removeprefix("File:").rpartition(".")[0].replace("_", " ")
+    description, author = _value(metadata, "ImageDescription"), _value(metadata, "Artist")
+    mime, url = str(info.get("mime", "")), str(info.get("url") or "")
+    rendition = info.get("thumburl")
+    if rendition and int(info.get("thumbwidth") or 0) < int(info.get("width") or 0):
+        url, mime = str(rendition), str(info.get("thumbmime") or "image/jpeg")
     candidate = Candidate(
-        url=str(info.get("url") or ""),
-        caption=str(_value(metadata, "ImageDescription") or title),
-        source="commons",
+        url=url,
+        caption=description or title,
+        source=Commons.name,
         page_url=str(info["descriptionurl"]) if info.get("descriptionurl") else None,
         found_by=term,
         licence=_value(metadata, "LicenseShortName"),
+        author=(normalise_caption(author) or None) if author else None,
+        caption_origin="description" if description else "title",
     )
     if not candidate.url:
         return reject("crawl", Drop(Reason.SOURCE_ERROR, f"{page.get('title')} has no file"), candidate)
-    mime = str(info.get("mime", ""))
     if not mime.startswith("image/"):
-        return reject(
-            "crawl", Drop(Reason.SOURCE_ERROR, f"{mime or 'no type'} is not an image type"), candidate
-        )
+        detail = f"{mime or 'no type'} is not an image type"
+        return reject("crawl", Drop(Reason.SOURCE_ERROR, detail), candidate)
     return candidate
 
 
