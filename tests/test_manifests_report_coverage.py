@@ -37,13 +37,14 @@ def test_every_term_is_in_the_state_that_its_counts_say(tmp_path: Path) -> None:
     states = [state for *_, state in TERMS]
     assert found.num_in_state == {"word": {state: states.count(state) for state in STATES}}
     assert found.num_hits_over == 3
+    assert [row["text"] for row in found.starved] == ["left out"]
 
 
 def test_the_section_says_how_many_terms_exceed_their_cap_and_by_how_much(tmp_path: Path) -> None:
     root = make_dataset(tmp_path, num_pairs=6)
     make_terms(root)
     body = coverage_section(collect_coverage(open_dataset(root), 10)).body
-    assert "1 terms are starved; 1 hold more than their cap, 3 in all above it" in body
+    assert "1 terms are starved; 1 hold more than their cap, by 3 in all" in body
     assert "<td>table</td>" in body
 
 

@@ -25,7 +25,11 @@ def write_report(root: Path) -> Path:
     shown_ids = {query_id for pair in pairs.kept_sample for query_id in pair.row["query_ids"] or ()}
     cap = _cap(dataset.manifest.config)
     queries = collect_queries(dataset, shown_ids, max_pairs_per_query=cap)
-    coverage = None if cap is None else collect_coverage(dataset, cap)
+    coverage = (
+        None
+        if cap is None
+        else collect_coverage(dataset, cap, dataset.manifest.config["cap"].get("rule", "exact"))
+    )
     page = render_page(
         title=dataset.manifest.name,
         summary=sections.summary(dataset.manifest),

@@ -3,12 +3,14 @@ gives before and after the cap. Figures and their section.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from manifests.report.bars import Bar, bars
+from manifests.report.data import most_matched
 from manifests.report.page import Section, cards, number, share, table, text
 from manifests.store import Dataset
 
@@ -18,7 +20,14 @@ STATES = {
     "short": "below the cap, and all pairs were tried",
     "starved": "below the cap, and the cap had left out pairs: a further round would try them",
     "full": "at the cap",
-    "over": "above the cap, by pairs that another of their terms accepted",
+    "over": "above the cap",
+}
+
+
+# Why a term can hold more pairs than its cap, by the rule of the cap.
+REASONS = {
+    "exact": "another term of the same pair accepted it",
+    "soft": "another term of the same pair drew it, or by chance: each pair is drawn on its own",
 }
 
 
@@ -26,13 +35,15 @@ STATES = {
 class Coverage:
     """How full the terms of each origin are. `shares` holds the rows of COVERAGE_SCHEMA."""
 
+    rule: str  # of the cap: exact or soft
     max_pairs: int
     num_in_state: dict[str, dict[str, int]]  # origin -> state -> terms
     num_hits_over: int  # (pair, term) above the caps
+    starved: list[dict[str, Any]]  # some of these terms, those in most captions first
     shares: pa.Table
 
 
-def collect_coverage(dataset: Dataset, max_pairs_per_query: int) -> Coverage:
+def collect_coverage(dataset: Dataset, max_pairs_per_query: int, rule: str = "exact") -> Coverage:
     """Count the terms of each origin by state."""
     terms = pq.read_table(dataset.root / "queries.parquet")
     state = _states(terms, max_pairs_per_query)
@@ -42,9 +53,11 @@ def collect_coverage(dataset: Dataset, max_pairs_per_query: int) -> Coverage:
         found.setdefault(row["origin"], {})[row["state"]] = row["count_all"]
     over = pc.max_element_wise(pc.subtract(terms["num_kept"], max_pairs_per_query), 0)
     return Coverage(
+        rule=rule,
         max_pairs=max_pairs_per_query,
         num_in_state=dict(sorted(found.items())),
         num_hits_over=pc.sum(over).as_py() or 0,
+        starved=most_matched(terms.filter(pc.equal(state, "starved"))),
         shares=pq.read_table(dataset.root / "coverage.parquet"),
     )
 
@@ -60,30 +73,24 @@ def coverage_section(coverage: Coverage | None) -> Section:
         Bar(name=state, value=count, shown=f"{number(count)} ({share(count, sum(totals.values()))})")
         for state, count in totals.items()
     ]
-    says = "".join(f"<dt>{text(state)}</dt><dd>{text(meaning)}</dd>" for state, meaning in STATES.items())
+    meanings = "".join(
+        f'<p class="quiet"><b>{text(state)}</b>: {text(meaning)}</p>' for state, meaning in STATES.items()
+    )
+    starved = [Bar(name=row["text"], value=row["num_kept"]) for row in coverage.starved]
+    bodies = [
+        f"<h3>Terms</h3>{bars(lines)}",
+        f"<h3>Which means</h3>{meanings}",
+        _by_origin(coverage.num_in_state),
+        _by_source(coverage.shares),
+        f"<h3>Starved terms</h3>{bars(starved, longest=coverage.max_pairs)}" if starved else "",
+    ]
     intro = (
         f"<p>A term may keep {number(coverage.max_pairs)} pairs. {number(totals['starved'])} terms are "
-        f"starved; {number(totals['over'])} hold more than their cap, {number(coverage.num_hits_over)} in all above "
-        "it, because another term of the same pair accepted it.</p>"
+        f"starved; {number(totals['over'])} hold more than their cap, by "
+        f"{number(coverage.num_hits_over)} in all, because {REASONS[coverage.rule]}.</p>"
     )
-    columns = ("origin of the terms", *STATES)
-    rows = [
-        (origin, *(states.get(state, 0) for state in STATES))
-        for origin, states in coverage.num_in_state.items()
-    ]
-    body = (
-        intro
-        + cards(
-            [
-                f'<div class="card"><h3>Terms</h3>{bars(lines)}</div>',
-                f'<div class="card"><dl class="quiet">{says}</dl></div>',
-            ],
-            kind="two",
-        )
-        + table(columns, rows, caption="Terms by origin")
-        + _shares(coverage.shares)
-    )
-    return Section(anchor="coverage", title="Coverage", body=body)
+    shown = [f'<div class="card">{body}</div>' for body in bodies if body]
+    return Section(anchor="coverage", title="Coverage", body=intro + cards(shown, kind="two"))
 
 
 def _states(terms: pa.Table, max_pairs: int) -> pa.Array:
@@ -100,8 +107,14 @@ def _states(terms: pa.Table, max_pairs: int) -> pa.Array:
     )
 
 
-def _shares(shares: pa.Table) -> str:
-    """Return the table of hits by origin and source, before and after the cap."""
+def _by_origin(num_in_state: dict[str, dict[str, int]]) -> str:
+    """Return how many terms of each origin are in each state."""
+    rows = [(origin, *(states.get(state, 0) for state in STATES)) for origin, states in num_in_state.items()]
+    return table(("origin", *STATES), rows, caption="Terms by origin")
+
+
+def _by_source(shares: pa.Table) -> str:
+    """Return the hits by origin and source, before and after the cap."""
     matched, kept = (pc.sum(shares[name]).as_py() or 0 for name in ("num_matched", "num_kept"))
     rows = [
         (
@@ -112,5 +125,6 @@ def _shares(shares: pa.Table) -> str:
         )
         for row in shares.to_pylist()
     ]
-    columns = ("origin", "source", "terms", "matched", "of all", "tried", "kept", "of all kept")
-    return table(columns, rows, caption="Pairs with their terms, by origin and source") if rows else ""
+    columns = ("origin", "source", "terms", "matched", "share", "tried", "kept", "share kept")
+    caption = "Pairs, once for each of their terms, by origin of the term and source of the pair"
+    return table(columns, rows, caption=caption) if rows else ""

@@ -89,9 +89,9 @@ def collect_queries(
     return QueryFigures(
         num_unmatched=pc.sum(pc.equal(matched, 0)).as_py() or 0,
         num_lost=lost.num_rows,
-        most_matched=_most_matched(table),
-        lost=_most_matched(lost),
-        saturated=_most_matched(full),
+        most_matched=most_matched(table),
+        lost=most_matched(lost),
+        saturated=most_matched(full),
         texts=dict(zip(shown["query_id"].to_pylist(), shown["text"].to_pylist(), strict=True)),
     )
 
@@ -154,7 +154,8 @@ def _counts(values: pa.ChunkedArray) -> dict[Any, int]:
     return {item["values"]: item["counts"] for item in found.to_pylist()}
 
 
-def _most_matched(table: pa.Table) -> list[Row]:
+def most_matched(table: pa.Table) -> list[Row]:
+    """Return the first rows of QUERY_SCHEMA by the pairs that hold the term, none without any."""
     order = [("num_matched", "descending"), ("query_id", "ascending")]
     best: list[Row] = _first(table, NUM_QUERIES_SHOWN, order).to_pylist()
     return [row for row in best if row["num_matched"]]
