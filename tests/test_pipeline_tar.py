@@ -14,7 +14,9 @@ def test_members_read_back_with_names_sizes_and_bytes() -> None:
     with tarfile.open(fileobj=io.BytesIO(buffer.getvalue())) as tar:
         read = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
     assert read == members
-    assert all(buffer.getvalue()[at : at + len(members[name])] == members[name] for name, at in offsets.items())
+    assert all(
+        buffer.getvalue()[at : at + len(members[name])] == members[name] for name, at in offsets.items()
+    )
 
 
 def test_a_header_is_the_one_that_tarfile_writes() -> None:
