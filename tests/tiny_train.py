@@ -37,7 +37,7 @@ def tiny_config(**changes: object) -> TrainConfig:
 
 
 def tiny_flags(data: Path, run: Path, *, num_epochs: int) -> list[str]:
-    """Return the arguments of `fit` that make the demo recipe as small as `tiny_config`."""
+    """Return the arguments of `fit` that make a recipe as small as `tiny_config`."""
     flags = {
         "data": data,
         "run": run,
@@ -45,11 +45,9 @@ def tiny_flags(data: Path, run: Path, *, num_epochs: int) -> list[str]:
         "model.image-side-px": 16,
         "model.vision-width": 32,
         "model.vision-num-layers": 1,
-        "model.text-width": 32,
-        "model.text-num-layers": 1,
         "data.batch-size": 4,
         "tokenizer.vocab-size": 300,
         "log-every-steps": 1,
         "checkpoint-every-steps": 5,
     }
-    return ["demo", *(word for name, value in flags.items() for word in (f"--{name}", str(value)))]
+    return ["cifar10", *(word for name, value in flags.items() for word in (f"--{name}", str(value)))]
