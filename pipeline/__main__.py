@@ -56,10 +56,17 @@ def main(arguments: list[str]) -> int:
 
 def build_command(arguments: list[str]) -> None:
     """Build a dataset by a recipe."""
-    recipes = {name: (recipe.__doc__ or "", recipe()) for name, recipe in RECIPES.items()}
-    recipe = tyro.extras.overridable_config_cli(
-        recipes, args=arguments, prog="python -m pipeline build", description=USAGE
-    )
+    name, *rest = arguments or [""]
+    if name in ("", "-h", "--help"):
+        if name:
+            print(USAGE, *(f"{known}: {recipe.__doc__}\n" for known, recipe in RECIPES.items()), sep="\n")
+            return
+        raise ValueError(f"no recipe, known: {', '.join(RECIPES)}. Next: python -m pipeline build --help")
+    if name not in RECIPES:
+        raise ValueError(f"unknown recipe {name!r}, known: {', '.join(RECIPES)}")
+    prog = f"python -m pipeline build {name}"
+    about = f"{RECIPES[name].__doc__}\n\n{USAGE}"
+    recipe: Recipe = tyro.cli(Recipe, default=RECIPES[name](), args=rest, prog=prog, description=about)
     print_result(run(recipe), recipe.run)
 
 

@@ -8,7 +8,7 @@ import apache_beam as beam
 import pyarrow as pa
 
 from pipeline.limits import Network
-from pipeline.parts import Part, write_part
+from pipeline.parts import Part, column_set, write_part
 from pipeline.records import CANDIDATE_SCHEMA, Candidate, Query, Rejection, to_table
 from pipeline.sources import Sources
 
@@ -66,7 +66,10 @@ def read_units(
         if not part.path.exists():
             journal = out / f"{part.name}{JOURNAL}"
             blocks, rejections = gather(source.read(unit, queries, replace(network, journal=journal)))
-            write_part(out, part.name, pa.concat_tables(blocks), rejections)
+            candidates = pa.concat_tables(blocks)
+            named = column_set(candidates, "source") | {rejection.source for rejection in rejections}
+            assert named <= {group.source}, f"source {group.source} calls itself {named}"
+            write_part(out, part.name, candidates, rejections)
             journal.unlink(missing_ok=True)
     return [f"{group.source}-{unit}" for unit in group.units]
 

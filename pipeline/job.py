@@ -12,7 +12,7 @@ import apache_beam as beam
 import numpy as np
 
 from filters.checks import screen_caption
-from manifests.store import write_bytes
+from manifests.store import MANIFEST_NAME, write_bytes
 from pipeline.config import BuildConfig, RunOptions
 from pipeline.limits import Network
 from pipeline.parts import Part, parts_in
@@ -116,6 +116,8 @@ def begun(config: BuildConfig, options: RunOptions) -> Iterator[Job]:
         if not (work / "config.json").exists():
             _check_sources(config, queries)
             write_bytes(work / "config.json", json.dumps(config_as_json(config), indent=1).encode())
+        if not (options.dataset / MANIFEST_NAME).exists():
+            _check_no_new_settings(work / "config.json", config, options.dataset)
         _check_same_config(work / "config.json", config_as_json(config), options.dataset)
         yield Job(config, options, queries)
 
@@ -124,18 +126,32 @@ def _check_sources(config: BuildConfig, queries: list[Query]) -> None:
     """Look at the sources before a directory is given to this configuration. Raises ValueError."""
     units = [source.units(queries) for source in config.sources.by_name().values()]
     if not any(units):
+        known = ", ".join(config.sources.by_name())
         raise ValueError(
-            "no source says where to look: give --commons.endpoint, --table.paths or --folder.paths"
+            f"no source says where to look: give one of {known} its place, as --table.paths FILE"
         )
 
 
 def _check_same_config(path: Path, config: dict[str, Any], dataset: Path) -> None:
     begun = _flat(json.loads(path.read_bytes()))
     for name, value in _flat(config).items():
-        if begun.get(name) != value:
+        if name in begun and begun[name] != value:
             raise ValueError(
-                f"{dataset} was begun with {name} = {begun.get(name)!r}, now it is {value!r}: "
+                f"{dataset} was begun with {name} = {begun[name]!r}, now it is {value!r}: "
                 "go on with the same settings, or give another --dataset"
+            )
+
+
+def _check_no_new_settings(path: Path, config: BuildConfig, dataset: Path) -> None:
+    """Refuse to go on with a build that an earlier version began without a setting which decides now.
+
+    A source that did not exist then, and is off, decides nothing.
+    """
+    begun, off = _flat(json.loads(path.read_bytes())), _flat(config_as_json(BuildConfig()))
+    for name, value in _flat(config_as_json(config)).items():
+        if name not in begun and not (name.startswith("sources.") and value == off[name]):
+            raise ValueError(
+                f"{dataset} was begun by an earlier version, without {name}: give another --dataset"
             )
 
 

@@ -102,7 +102,7 @@ def screen(
 
 def _find(url: str, caption: str, index: QueryIndex, config: BuildConfig) -> Drop | tuple[str, list[int]]:
     """Return the URL's one spelling and the ids of the terms in the caption, or why there are none."""
-    address = url if config.sources.folder.owns(url) else canonical_url(url)
+    address = url if config.sources.owner_of(url) else canonical_url(url)
     if address is None:
         return Drop(Reason.URL_INVALID, "not an http or https URL without credentials")
     if drop := config.url.check(address):

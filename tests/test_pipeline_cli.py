@@ -59,7 +59,7 @@ WRONG_FLAGS = {
     ("--folder.templates", "a photo"): "'a photo' must hold {} once, for the class name",
     ("--url.blocked-domains", "a b"): "blocked domain 'a b' is no host name: write it as example.com",
     ("--fetch.timeout", "3"): "Unrecognized options: --fetch.timeout",
-    (): "no source says where to look: give --commons.endpoint, --table.paths or --folder.paths",
+    (): "no source says where to look: give one of commons, openverse",
     ("--table.paths", "none.csv"): "table.paths: none.csv is no table or folder with one",
     ("--folder.paths", "none"): "folder.paths: none is not a folder",
 }

@@ -120,11 +120,11 @@ class _Unit:
         self.progress(1)
 
     async def read(self, url: str) -> bytes | Drop:
-        """Return the bytes at a URL: over HTTP, or from the folders that were given as a source."""
-        folder = self.config.sources.folder
-        if not folder.owns(url):
+        """Return the bytes at a URL: over HTTP, or from the source that has it on this machine."""
+        local = self.config.sources.owner_of(url)
+        if local is None:
             return await self.client.download(url)
-        return folder.read_bytes(url) or Drop(Reason.SOURCE_ERROR, "the file is gone or empty")
+        return local.read_bytes(url) or Drop(Reason.SOURCE_ERROR, "the file is gone or empty")
 
     def stage(self, pair: Row, picture: EncodedPicture, tar: IO[bytes]) -> None:
         offset = append_member(tar, f"{pair['pair_id']}.jpg", picture.data)

@@ -6,7 +6,7 @@ into named units, each of which is read whole or not at all, so that a killed bu
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -21,7 +21,7 @@ from pipeline.sources.table import Table
 
 
 class Source(Protocol):
-    """What a source must offer. `name` is its field in `Sources` and stands in every row it gives."""
+    """What a source must offer. Its name is its field in `Sources`, and stands in every row it gives."""
 
     def units(self, queries: Sequence[Query]) -> list[str]:
         """Return the names of its units of work, none where it is off. Names are safe in a file name."""
@@ -35,6 +35,17 @@ class Source(Protocol):
     @property
     def max_parallel(self) -> int:
         """How many of its units may be read at once: 1 where a server wants to be asked in series."""
+
+
+@runtime_checkable
+class LocalSource(Protocol):
+    """A source whose pictures lie on this machine offers these besides; its URLs have a scheme of its own."""
+
+    def owns(self, url: str) -> bool:
+        """Say whether a URL is one of this source's."""
+
+    def read_bytes(self, url: str) -> bytes | None:
+        """Return the picture at one of its URLs, None where there is none that it may read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,3 +62,8 @@ class Sources:
     def by_name(self) -> dict[str, Source]:
         """Return every source under its name."""
         return {source.name: getattr(self, source.name) for source in fields(self)}
+
+    def owner_of(self, url: str) -> LocalSource | None:
+        """Return the local source that a URL belongs to, None for what is fetched over the network."""
+        local = (source for source in self.by_name().values() if isinstance(source, LocalSource))
+        return next((source for source in local if source.owns(url)), None)
