@@ -71,7 +71,8 @@ def byte_symbols() -> dict[int, str]:
 def clean(caption: str) -> str:
     """Return the caption as CLIP reads it: repaired, unescaped twice, lower case, single spaces."""
     repaired: str = html.unescape(html.unescape(ftfy.fix_text(caption)))
-    return regex.sub(r"\s+", " ", repaired).strip().lower()
+    spaced: str = regex.sub(r"\s+", " ", repaired)
+    return spaced.strip().lower()
 
 
 class ClipBpe:
