@@ -26,15 +26,18 @@ def test_every_verdict_is_told_not_only_the_first(capsys: pytest.CaptureFixture[
     given = {"caption": "The fucking umbrella in my car.jpg", "url": "ftp://example.com/"}
     given |= {"image": str(tmp_path / "a.png"), "queries": str(tmp_path / "queries.txt")}
     table = explained(capsys, *(f"--{name}={value}" for name, value in given.items()))
-    assert verdicts(table) == {
-        "normalise": "kept",
-        "url": "DROPPED url_invalid",
-        "queries": "DROPPED no_query",
-        "caption": "DROPPED caption_file_name",
-        "safety": "DROPPED caption_unsafe",
-        "language": "kept",
-        "image header": "DROPPED image_too_small",
-    }
+    assert (
+        verdicts(table).items()
+        >= {
+            "normalise": "kept",
+            "url": "DROPPED url_invalid",
+            "queries": "DROPPED no_query",
+            "caption": "DROPPED caption_file_name",
+            "safety": "DROPPED caption_unsafe",
+            "language": "kept",
+            "image header": "DROPPED image_too_small",
+        }.items()
+    )
 
 
 def test_a_good_pair_is_kept_by_all(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -22,10 +22,34 @@ from pipeline.sample_web.roles import all_roles
 from pipeline.sample_web.truth import KEPT, TruthRow
 from pipeline.sample_web.world import MIN_PICTURES, make_world
 
-# Reasons of stages that the truth speaks of; duplicate_pair is a matter of how often a candidate is found.
-PROMISED = set(Reason) - {
-    *(Reason.SOURCE_ERROR, Reason.URL_BLOCKED, Reason.CAPTION_TOO_LONG),
-    *(Reason.DUPLICATE_PAIR, Reason.OVER_CAP),
+# What the sample web holds; a new reason need not be drawn there (see `bad_captions` and `roles`).
+PROMISED = {
+    Reason.URL_INVALID,
+    Reason.NO_QUERY,
+    Reason.CAPTION_TOO_SHORT,
+    Reason.CAPTION_FEW_LETTERS,
+    Reason.CAPTION_FILE_NAME,
+    Reason.CAPTION_BOILERPLATE,
+    Reason.CAPTION_UNSAFE,
+    Reason.CAPTION_LANGUAGE,
+    Reason.DUPLICATE_URL,
+    Reason.ADDRESS_NOT_PUBLIC,
+    Reason.ROBOTS_DISALLOWED,
+    Reason.OPTED_OUT,
+    Reason.NAME_NOT_RESOLVED,
+    Reason.CONNECTION_FAILED,
+    Reason.TIMEOUT,
+    Reason.TOO_MANY_REDIRECTS,
+    Reason.RATE_LIMITED,
+    Reason.HTTP_ERROR,
+    Reason.TOO_MANY_BYTES,
+    Reason.NOT_AN_IMAGE,
+    Reason.IMAGE_CORRUPT,
+    Reason.IMAGE_TOO_MANY_PIXELS,
+    Reason.IMAGE_TOO_SMALL,
+    Reason.IMAGE_EXTREME_ASPECT,
+    Reason.EXACT_DUPLICATE,
+    Reason.NEAR_DUPLICATE,
 }
 OF_CAPTIONS = {reason for reason in PROMISED if reason.startswith("caption_")}
 OF_FILES = {reason for reason in PROMISED if reason.startswith("image_")} | {Reason.NOT_AN_IMAGE}

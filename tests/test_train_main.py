@@ -24,7 +24,7 @@ def test_fit_then_eval_leaves_a_result_and_a_report(
     assert main(["eval", "--run", str(run), "--data", str(pictures), "--name", "colours"]) == 0
     line = capsys.readouterr().out.splitlines()[-1]
     assert line.startswith("colours: top-1 ")
-    assert line.endswith(f"24 pictures in 8 classes, step 4; report: {run / 'report.html'}")
+    assert line.endswith(f"24 pictures in 8 classes; report: {run / 'report.html'}")
     assert json.loads((run / "evals" / "zero_shot-colours.json").read_text())["step"] == 4
     assert (run / "report.html").is_file()
 

@@ -6,17 +6,7 @@ from pathlib import Path
 from train.config import DataConfig, OptimConfig, TokenizerConfig, TrainConfig
 from train.models.clip import ClipVit
 
-TINY_MODEL = ClipVit(
-    image_side_px=16,
-    patch_side_px=8,
-    context_length=16,
-    embed_dim=16,
-    vision_width=16,
-    vision_num_layers=1,
-    text_width=16,
-    text_num_layers=1,
-    head_width=8,
-)
+TINY_MODEL = ClipVit.tiny()
 
 
 def tiny_config(**changes: object) -> TrainConfig:

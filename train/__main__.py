@@ -29,7 +29,7 @@ Each prints its flags with --help, for example: python -m train fit demo --help
 
 A first run:
   python -m train fit demo --data data/demo --run runs/demo
-  python -m train eval --run runs/demo --data pictures/by_object --name objects --templates simple
+  python -m train eval zero_shot --run runs/demo --data pictures/by_object --name objects --templates simple
 """
 
 
@@ -88,10 +88,14 @@ def run_eval(arguments: Sequence[str]) -> int:
     """Evaluate the newest checkpoint of a run and write RUN/evals/<eval>-<name>.json."""
     kind, flags = _pick(arguments, EVALS, "eval", default="zero_shot")
     evaluation = tyro.cli(EVALS[kind], prog=f"python -m train eval {kind}", args=flags)
-    result = evaluation.evaluate(load_trained(evaluation.run))
+    trained = load_trained(evaluation.run)
+    measured = evaluation.evaluate(trained)
+    summary = evaluation.summary(measured)
+    known = {"eval": kind, "name": evaluation.name, "step": trained.step, "summary": summary}
+    result = known | measured
     path = evaluation.run / "evals" / f"{kind}-{evaluation.name}.json"
     write_bytes(path, (json.dumps(result, indent=1, ensure_ascii=False) + "\n").encode())
-    print(f"{evaluation.summary(result)}; report: {write_run_report(evaluation.run)}")
+    print(f"{summary}; report: {write_run_report(evaluation.run)}")
     return 0
 
 
@@ -101,7 +105,9 @@ def run_submit(arguments: Sequence[str]) -> int:
     split = rest.index("--") if "--" in rest else len(rest)
     launcher = tyro.cli(LAUNCHERS[kind], prog=f"python -m train submit {kind}", args=rest[:split])
     if not rest[split + 1 :]:
-        raise ValueError("nothing to submit. Next: python -m train submit local -- demo --data DIR --run DIR")
+        raise ValueError(
+            f"nothing to submit. Next: python -m train submit {kind} -- demo --data DIR --run DIR"
+        )
     return launcher.submit(rest[split + 1 :])
 
 

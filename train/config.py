@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 if TYPE_CHECKING:
     from train.models.clip import Clip
@@ -25,7 +25,16 @@ class ModelConfig(ABC):
 
     @abstractmethod
     def build(self, vocab_size: int) -> Clip:
-        """Return a freshly initialised model; its randomness comes from torch's default generator."""
+        """Return a freshly initialised model; its randomness comes from torch's default generator.
+
+        It has `encode_image` and `encode_text`, each to (B, embed_dim), and `logit_scale`. Token ids (B, L)
+        begin with the start of text and end with the end of text, which is the highest id; 0 fills up.
+        """
+
+    @classmethod
+    @abstractmethod
+    def tiny(cls) -> Self:
+        """Return the smallest configuration that learns: what tests and `fit tiny_<model>` use."""
 
 
 @dataclass(frozen=True, kw_only=True)

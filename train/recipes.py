@@ -5,6 +5,7 @@ by a flag.
 from collections.abc import Callable
 
 from train.config import DataConfig, OptimConfig, TokenizerConfig, TrainConfig
+from train.models import MODELS
 from train.models.clip import ClipVit
 from train.models.resnet import ClipResNet
 
@@ -110,10 +111,31 @@ def _paper(
     )
 
 
+def _tiny(model: str) -> Callable[[], TrainConfig]:
+    """Return the recipe that tries out a model of the table in seconds."""
+
+    def recipe() -> TrainConfig:
+        return TrainConfig(
+            recipe=f"tiny_{model}",
+            model=MODELS[model].tiny(),
+            data=DataConfig(batch_size=16),
+            optim=OptimConfig(peak_lr=1e-3, num_warmup_steps=10),
+            tokenizer=TokenizerConfig(vocab_size=1024),
+            num_epochs=1,
+        )
+
+    recipe.__doc__ = (
+        f"The smallest {model}, for one pass over a small dataset: seconds on any machine. "
+        f"It shows that the model and the data work together, and learns next to nothing."
+    )
+    return recipe
+
+
 RECIPES: dict[str, Callable[[], TrainConfig]] = {
     "demo": demo,
     "cifar10": cifar10,
     "vit_b_32": vit_b_32,
     "vit_b_16": vit_b_16,
     "vit_l_14": vit_l_14,
+    **{f"tiny_{model}": _tiny(model) for model in MODELS},
 }

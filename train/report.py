@@ -74,13 +74,12 @@ def _results_section(evaluations: Sequence[Json]) -> Section:
         (
             result["name"],
             result["eval"].replace("_", " "),
-            *(f"{100 * result[top]:.1f} %" if top in result else "" for top in ("top1", "top5")),
-            result.get("num_pictures", ""),
+            result.get("summary", ""),
             result.get("step", ""),
         )
         for result in evaluations
     ]
-    columns = ("evaluation", "kind", "top-1", "top-5", "pictures", "step")
+    columns = ("evaluation", "kind", "result", "step")
     body = table(columns, rows, caption="Results of all evaluations") if rows else ""
     return Section(anchor="results", title="Results", body=body)
 

@@ -22,7 +22,11 @@ class Evaluation(Protocol):
         """Of the result: RUN/evals/<eval>-<name>.json."""
 
     def evaluate(self, trained: TrainedModel) -> dict[str, Any]:
-        """Return the result as plain JSON values. Raises ValueError for data that cannot be evaluated."""
+        """Return the measurements as plain JSON values; the command adds the eval, name, step and summary.
+
+        A dataset's pictures are read with `manifests.store.Dataset.read_picture`, a folder's or labelled
+        tars' with `train.evals.labelled`. Raises ValueError for data that cannot be evaluated.
+        """
 
     def summary(self, result: dict[str, Any]) -> str:
         """Return the result as one line."""

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from manifests.store import MANIFEST_NAME
+
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
@@ -58,6 +60,10 @@ def open_labelled(root: Path, classes: Path | None) -> LabelledPictures:
         names = tuple(_read_names(classes or root / "classnames.txt"))
         return LabelledPictures(class_names=names, root=root, tars=tars, folders=())
     folders = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    if (root / MANIFEST_NAME).exists():
+        raise ValueError(
+            f"{root} is a dataset of captions, not of labelled pictures: give --data DIR with classes"
+        )
     if len(folders) < 2:
         raise ValueError(
             f"{root} holds no labelled pictures. Next: pass --data DIR with DIR/<class name>/*.jpg "

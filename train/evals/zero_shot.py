@@ -54,10 +54,7 @@ class ZeroShot:
         best5 = probabilities.topk(min(5, len(weights)), dim=-1).indices  # (num_pictures, 5)
         confusion = _confusion(labels, predicted, len(weights))
         return {
-            "eval": "zero_shot",
-            "name": self.name,
             "data": str(self.data),
-            "step": trained.step,
             "num_pictures": len(labels),
             "top1": (predicted == labels).double().mean().item(),
             "top5": (best5 == labels[:, None]).any(dim=-1).double().mean().item(),
@@ -73,8 +70,7 @@ class ZeroShot:
         """Return top-1 and top-5 of how many pictures, as one line."""
         return (
             f"{self.name}: top-1 {result['top1']:.1%}, top-5 {result['top5']:.1%} "
-            f"of {result['num_pictures']} pictures in {len(result['class_names'])} classes, "
-            f"step {result['step']}"
+            f"of {result['num_pictures']} pictures in {len(result['class_names'])} classes"
         )
 
 

@@ -13,6 +13,9 @@ from train.launch.local import Local
 class Launcher(Protocol):
     """What `python -m train submit` asks of a launcher."""
 
+    def command(self, fit_arguments: Sequence[str]) -> list[str]:
+        """Return the exact words that `submit` runs (see `train.launch.command`)."""
+
     def submit(self, fit_arguments: Sequence[str]) -> int:
         """Start `python -m train fit` with these arguments; return the exit status of what was started."""
 

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from train.launch.command import fit_command
+
 
 @dataclass(frozen=True, kw_only=True)
 class Local:
@@ -18,9 +20,13 @@ class Local:
 
     max_restarts: int = 0  # after a signal only: a run that failed by itself would fail again
 
+    def command(self, fit_arguments: Sequence[str]) -> list[str]:
+        """Return what `submit` runs."""
+        return fit_command(fit_arguments)
+
     def submit(self, fit_arguments: Sequence[str]) -> int:
         """Return fit's exit status; 128 + the signal's number where one ended it for good."""
-        command = [sys.executable, "-m", "train", "fit", *fit_arguments]
+        command = self.command(fit_arguments)
         for _ in range(self.max_restarts + 1):
             status = subprocess.run(command, check=False).returncode
             if status >= 0:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -80,6 +81,21 @@ class ClipVit(ModelConfig):
             raise ValueError(
                 f"model.context_length is {self.context_length}, must be at least 3: start, word, end"
             )
+
+    @classmethod
+    def tiny(cls) -> Self:
+        """Return one layer of 16 in each tower, for pictures of 16 pixels."""
+        return cls(
+            image_side_px=16,
+            patch_side_px=8,
+            context_length=16,
+            embed_dim=16,
+            vision_width=16,
+            vision_num_layers=1,
+            text_width=16,
+            text_num_layers=1,
+            head_width=8,
+        )
 
     def build(self, vocab_size: int) -> Clip:
         """Return the model on torch's default device."""

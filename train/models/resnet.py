@@ -6,6 +6,7 @@ for the last pooling. Parameters have OpenAI's names.
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -130,6 +131,20 @@ class ClipResNet(ModelConfig):
                 raise ValueError(
                     f"model.{name} is {whole}, must be a multiple of {part}. Next: change either"
                 )
+
+    @classmethod
+    def tiny(cls) -> Self:
+        """Return one block a stage and one text layer of 16, for pictures of 32 pixels."""
+        return cls(
+            image_side_px=32,
+            context_length=16,
+            embed_dim=16,
+            vision_width=2,
+            vision_num_blocks=(1, 1, 1, 1),
+            text_width=16,
+            text_num_layers=1,
+            head_width=8,
+        )
 
     def build(self, vocab_size: int) -> Clip:
         """Return the model on torch's default device."""
