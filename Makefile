@@ -22,7 +22,7 @@ demo: $(INSTALLED)
 	$(BIN)/python -m manifests verify $(RUNS)/demo/dataset
 	$(BIN)/python -m pipeline.sample_web heldout --root $(RUNS)/demo/heldout --web $(RUNS)/sample-web
 	$(BIN)/python -m train fit demo --data $(RUNS)/demo/dataset --run $(RUNS)/demo/run
-	$(BIN)/python -m train eval zero_shot --run $(RUNS)/demo/run --data $(RUNS)/demo/heldout/objects --name objects
+	$(BIN)/python -m train eval zero_shot --run $(RUNS)/demo/run --data $(RUNS)/demo/heldout/objects --name objects --templates counts
 	$(BIN)/python -m train eval zero_shot --run $(RUNS)/demo/run --data $(RUNS)/demo/heldout/colours --name colours
 
 test: $(INSTALLED)

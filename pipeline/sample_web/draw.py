@@ -53,7 +53,7 @@ def random_scene(rng: random.Random, *, thing: str, colour: str) -> Scene:
     return Scene(
         thing=thing,
         colour=colour,
-        count=rng.choices(range(1, MAX_COUNT + 1), weights=(50, 20, 14, 8, 8))[0],
+        count=rng.choices(range(1, MAX_COUNT + 1), weights=(60, 20, 10, 6, 4))[0],
         place=rng.choice(list(PLACES)),
         width_px=rng.choice((256, 288, 320, 320, 352, 400)),
         height_px=rng.choice((240, 240, 256, 272, 300)),
