@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.crawl_files import encodings, linked_data, links, pictures
+from pipeline.crawl_files import charsets, encodings, linked_data, links, pictures
+from pipeline.crawl_files.charsets import decoded
 from pipeline.crawl_files.encodings import undone
 from pipeline.crawl_files.html import find_pictures
 from pipeline.crawl_files.links import Base
@@ -166,7 +167,7 @@ def test_a_page_gives_each_picture_with_each_of_its_texts(
 @pytest.mark.parametrize(
     "html",
     [
-        '<a rel="license nofollow" href="/by">CC BY</a>',
+        '<a rel="nofollow license" href="/by">CC BY</a>',
         '<link rel="license" href="/by">',
         '<script type="application/ld+json">'
         '{"@type": "ImageObject", "url": "/j.jpg", "name": "B", "license": "/by"}</script>',
@@ -177,10 +178,32 @@ def test_a_licence_that_the_page_links_to_is_recorded(html: str) -> None:
     assert "https://a.example/by" in {row.licence for row in rows}
 
 
-def test_a_page_is_decoded_as_it_declares() -> None:
-    html = '<meta charset="windows-1251"><img src="/a.jpg" alt="Красная чашка">'
-    (row,) = find_pictures(html.encode("windows-1251"), PAGE)
-    assert row.caption == "Красная чашка"
+@pytest.mark.parametrize(
+    ("label", "codec", "text"),
+    [
+        ("windows-1251", "windows-1251", "Красная чашка"),
+        ("ISO-8859-1", "cp1252", "“Café”"),
+        ("gb2312", "gbk", "·中山"),
+        ("Shift_JIS", "cp932", "①カップ"),
+        ("euc-kr", "cp949", "똠방각하"),
+        ("utf-8", "utf-8", "Tasse à thé"),
+        ("no-such-charset", "utf-8", "Tasse à thé"),
+        ("utf-16", "utf-8", "Tasse à thé"),
+        ("base64", "utf-8", "Tasse à thé"),
+    ],
+)
+def test_a_page_is_decoded_as_browsers_do(label: str, codec: str, text: str) -> None:
+    meta = f'<meta http-equiv="Content-Type" content="text/html; charset={label}">'
+    html = f'{meta}<img src="/a.jpg" alt="{text}">'
+    (row,) = find_pictures(decoded(html.encode(codec)), PAGE)
+    assert row.caption == text
+
+
+@pytest.mark.parametrize("codec", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_goes_before_all(codec: str) -> None:
+    html = '<meta charset="windows-1251"><img src="/a.jpg" alt="Tasse à thé">'
+    (row,) = find_pictures(decoded(html.encode(codec), "iso-8859-1"), PAGE)
+    assert row.caption == "Tasse à thé"
 
 
 PIECES = [
@@ -213,7 +236,7 @@ def test_what_a_person_sees_on_a_real_page_is_found(name: str) -> None:
     """The golden file was made by this parser and then read beside the pages' HTML, picture by picture."""
     expected = json.loads(GOLDEN.read_text(encoding="utf-8"))[name]
     html = gzip.decompress((WARC / "html/readability" / f"{name}.html.gz").read_bytes())
-    rows = find_pictures(html, f"https://{name}.example/news/page.html")
+    rows = find_pictures(decoded(html), f"https://{name}.example/news/page.html")
     assert [[row.url, row.caption, row.origin] for row in rows] == expected
 
 
@@ -414,7 +437,7 @@ def test_the_charset_of_the_http_header_goes_before_the_page() -> None:
     assert [row.caption for row in rows] == ["Übung"]
 
 
-@pytest.mark.parametrize("module", [encodings, linked_data, links, pictures])
+@pytest.mark.parametrize("module", [charsets, encodings, linked_data, links, pictures])
 def test_the_examples_in_docstrings_hold(module: ModuleType) -> None:
     result = doctest.testmod(module)
     assert result.attempted > 0

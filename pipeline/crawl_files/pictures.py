@@ -1,8 +1,8 @@
 """One picture of a page: its addresses and texts, read from the attributes of its element."""
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from operator import itemgetter
+from typing import NamedTuple
 
 # Where pages keep the address of a picture that is loaded when it is scrolled to: the usual libraries' names,
 # the best first. A name that is not here has not been seen to hold a picture on a real page.
@@ -19,14 +19,22 @@ _LAZY = (
     *("data-raw-src", "data-runner-src", "data-source-standard", "data-defer-src", "data-delayed-url"),
     *("data-echo", "data-ll-src", "data-cfsrc", "data-lazyload", "data-td-src", "datasrc", "original"),
 )
-_RANK = {name: rank for rank, name in enumerate(_LAZY)}
-_SRCSETS = frozenset(("srcset", "data-srcset", "data-lazy-srcset"))
-_ORIGINS = {"alt": "alt", "data-alt": "alt", "title": "title", "data-image-title": "title"}
-_CANDIDATE = re.compile(r"[\s,]*(\S*[^\s,])(?:\s+([\d.]+)[wxh])?[^,]*(?:,|$)")
+_SRC, _SRCSET = -1, -2
+# What an attribute holds: a caption (its origin) or an address (_SRC, _SRCSET, or its rank among the lazy).
+_ROLES: dict[str, int | str] = {
+    "src": _SRC,
+    "srcset": _SRCSET,
+    "data-srcset": _SRCSET,
+    "data-lazy-srcset": _SRCSET,
+    "alt": "alt",
+    "data-alt": "alt",
+    "title": "title",
+    "data-image-title": "title",
+    **{name: rank for rank, name in enumerate(_LAZY)},
+}
 
 
-@dataclass(slots=True)
-class Picture:
+class Picture(NamedTuple):
     """Links to one picture, (text, origin) of what is said of it, and a link to a licence of its own."""
 
     links: list[str]
@@ -40,24 +48,27 @@ def links_and_texts(attributes: Mapping[str, str | None]) -> tuple[list[str], li
     >>> links_and_texts({"src": "s.gif", "data-src": "b.jpg", "alt": "A cup", "title": ""})
     (['s.gif', 'b.jpg'], [('A cup', 'alt')])
     """
-    links, texts = list[str](), list[tuple[str, str]]()
-    lazy, srcset, best_rank = "", "", len(_RANK)
+    links: list[str] = []
+    texts: list[tuple[str, str]] = []
+    lazy, srcset, best_rank = "", "", len(_LAZY)
     for name, value in attributes.items():
-        if not value:
+        role = _ROLES.get(name)
+        if role is None or not value:
             continue
-        if name == "src":
+        if isinstance(role, str):
+            texts.append((value, role))
+        elif role == _SRC:
             links.append(value)
-        elif origin := _ORIGINS.get(name):
-            texts.append((value, origin))
-        elif name in _SRCSETS:
+        elif role == _SRCSET:
             srcset = value
-        elif _RANK.get(name, best_rank) < best_rank:
-            lazy, best_rank = value, _RANK[name]
-    texts.sort(key=lambda text: text[1])  # of equal texts the alt counts
+        elif role < best_rank:
+            lazy, best_rank = value, role
     if lazy:
         links.append(lazy)
     if srcset and (best := widest(srcset)):
         links.append(best)
+    if len(texts) > 1:
+        texts.sort(key=itemgetter(1))  # of equal texts the alt counts
     return links, texts
 
 
@@ -67,16 +78,24 @@ def widest(srcset: str) -> str | None:
     >>> widest("a.jpg, b.jpg 2x"), widest("/c,w_100.jpg 100w, /d.jpg 300w"), widest("")
     ('b.jpg', '/d.jpg', None)
     """
-    best, best_size = None, 0.0
-    for link, number in _CANDIDATE.findall(srcset):
-        size = _number(number)
-        if size > best_size and not link.startswith("data:"):
+    best, best_size, link = None, 0.0, ""
+    for token in srcset.split():
+        if not link:  # an address, which may hold commas; one at its end says that no size follows
+            link = token.rstrip(",").lstrip(",")
+            size, rest = (1.0, "") if token.endswith(",") else (None, "")
+        else:
+            descriptor, _, rest = token.partition(",")
+            size = _number(descriptor[:-1])
+        if size is None:
+            continue
+        if size > best_size and link and not link.startswith("data:"):
             best, best_size = link, size
-    return best
+        link = rest
+    return best or link or None
 
 
 def _number(text: str) -> float:
     try:
-        return float(text or 1.0)
-    except ValueError:  # such as 1.2.3
+        return float(text)
+    except ValueError:  # a size that is none, such as 1.2.3x
         return 1.0

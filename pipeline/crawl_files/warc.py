@@ -1,19 +1,18 @@
 """WARC files: whole pages as they were answered."""
 
-import codecs
 from collections.abc import Iterator
 from typing import IO
 
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 from selectolax.lexbor import SelectolaxError
 
+from pipeline.crawl_files.charsets import decoded
 from pipeline.crawl_files.cuts import what_is_missing
 from pipeline.crawl_files.encodings import undone
 from pipeline.crawl_files.html import find_pictures
 from pipeline.crawl_files.rows import Found, Unreadable
 
 HTML_TYPES = frozenset(("text/html", "application/xhtml+xml"))
-BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_BE, codecs.BOM_UTF16_LE)
 
 
 def read_warc(file: IO[bytes]) -> Iterator[Found | Unreadable]:
@@ -29,7 +28,7 @@ def read_warc(file: IO[bytes]) -> Iterator[Found | Unreadable]:
             num_bytes = record.content_length
             body = record.reader.read()
             try:
-                page = _decoded(undone(record.http_headers.to_dict(), body), record)
+                page = decoded(undone(record.http_headers.to_dict(), body), record.http_charset)
                 yield from find_pictures(page, record.headers.get("WARC-Target-URI") or "")
             except (SelectolaxError, ValueError) as error:
                 yield Unreadable(f"record {num_records}: {error}")
@@ -45,14 +44,3 @@ def read_warc(file: IO[bytes]) -> Iterator[Found | Unreadable]:
 
 def _is_html(record: WarcRecord) -> bool:
     return (record.http_content_type or "").lower() in HTML_TYPES
-
-
-def _decoded(page: bytes, record: WarcRecord) -> bytes | str:
-    """Return a page as text where its HTTP header names the charset: it goes before what the page says."""
-    charset = record.http_charset
-    if not charset or page.startswith(BYTE_ORDER_MARKS):
-        return page
-    try:
-        return page.decode(charset, "replace")
-    except LookupError:  # a charset that nobody knows
-        return page

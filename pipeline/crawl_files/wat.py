@@ -59,8 +59,8 @@ class _Record(msgspec.Struct, gc=False):
 
 
 _records = msgspec.json.Decoder(_Record)
-_links = msgspec.json.Decoder(list[_Link])
-_IMAGE = b'"path":"IMG@/'
+_links = msgspec.json.Decoder(_Link)
+_IMAGE = re.compile(rb'"path":"IMG@/[^}]*\}')
 _PAGE_URL = re.compile(rb'"WARC-Target-URI":("(?:[^"\\]|\\.)*")')
 
 
@@ -123,22 +123,24 @@ def _cut_out(content: bytes) -> _Parts | None:
     there are none.
 
     Quotes within strings are escaped, so that the text cut at is a key and its value. An object whose strings
-    hold braces is cut wrongly, is then no JSON, and the whole record is decoded instead.
+    hold braces is cut within a string, is then no JSON, and the whole record is decoded instead.
     """
-    pieces = content.split(_IMAGE)
-    if len(pieces) == 1:
+    images, first, last = [], -1, 0
+    for match in _IMAGE.finditer(content):
+        start, last = match.span()
+        start = content.rfind(b"{", 0, start)
+        images.append(content[start:last])
+        if first < 0:
+            first = start
+    if not images:
         return _decoded(content) if b'"IMG@/' in content else None
     # <base> stands before or after the list of links.
-    before = pieces[0][: pieces[0].find(b'"Links":[')]
+    links_at = content.find(b'"Links":[', 0, first)
     page_url = _PAGE_URL.search(content)
-    if b'"Base":' in before or b'"Base":' in pieces[-1] or page_url is None:
+    if content.find(b'"Base":', 0, links_at) >= 0 or content.find(b'"Base":', last) >= 0 or page_url is None:
         return _decoded(content)
-    images, ahead = [], pieces[0]
-    for piece in pieces[1:]:
-        images.append(ahead[ahead.rfind(b"{") :] + _IMAGE + piece[: piece.find(b"}") + 1])
-        ahead = piece
     try:
-        return msgspec.json.decode(page_url[1], type=str), "", _links.decode(b"[%b]" % b",".join(images))
+        return msgspec.json.decode(page_url[1], type=str), "", _links.decode_lines(b"\n".join(images))
     except msgspec.DecodeError:
         return _decoded(content)
 
