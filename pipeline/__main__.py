@@ -1,15 +1,21 @@
-"""The command line: python -m pipeline build RECIPE [--any.field VALUE], python -m pipeline queries."""
+"""The command line: python -m pipeline build|plan RECIPE [--any.field VALUE], python -m pipeline queries."""
 
+import json
 import sys
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
 from manifests.schema import Manifest
 from pipeline.build import build
 from pipeline.config import BuildConfig, RunOptions
+from pipeline.plan.predict import Assumed, make_plan
+from pipeline.plan.sample import Sample
+from pipeline.plan.table import plan_lines
 from pipeline.queries.build import build_list
 from pipeline.queries.config import QueryListRequest
 from pipeline.queries.publish import summary_lines
@@ -23,6 +29,7 @@ USAGE = """Build a dataset of (image, text) pairs.
     python -m pipeline build laptop --queries terms.txt --table.paths urls.parquet --dataset runs/mine
     python -m pipeline build laptop --queries terms.txt --folder.paths photos --folder.templates 'a {}.'
 
+Predict what that takes: python -m pipeline plan --help
 Make a list of search terms: python -m pipeline queries --help
 """
 QUERIES_USAGE = """Make a list of search terms from Wikipedia's words, bigrams and titles and WordNet's names.
@@ -30,6 +37,14 @@ QUERIES_USAGE = """Make a list of search terms from Wikipedia's words, bigrams a
     python -m pipeline queries --dumps enwiki-latest-pages-articles*.bz2 --pageviews pageviews-*.gz \\
         --wordnet /usr/share/wordnet --out runs/terms
     python -m pipeline build laptop --queries runs/terms/queries.parquet --dataset runs/mine ...
+"""
+PLAN_USAGE = """Predict what a build will find, fetch, take and need, from a sample, before anything is spent.
+
+    python -m pipeline plan laptop --queries terms.txt --common-crawl.paths wat.paths.gz --sample.files 2
+    python -m pipeline plan demo --json
+
+Takes a recipe and all flags of build. Reads some files of each bulk source and asks each search service some
+terms; downloads no picture.
 """
 
 
@@ -79,19 +94,62 @@ def queries_command(arguments: list[str]) -> None:
     print("\n".join(summary_lines(result, request.run.out)))
 
 
-COMMANDS: dict[str, Callable[[list[str]], None]] = {"build": build_command, "queries": queries_command}
+@dataclass(frozen=True, kw_only=True)
+class PlanRequest:
+    """What to plan, how much to look at, and what to take for granted."""
+
+    recipe: Annotated[Recipe, tyro.conf.arg(name="")]
+    sample: Sample = field(default_factory=Sample)
+    assumed: Assumed = field(default_factory=Assumed)
+    json: bool = False
+    """Print JSON instead of a table."""
+
+
+def plan_command(arguments: list[str]) -> None:
+    """Predict what a build will find, fetch, take and need."""
+    name, *rest = arguments or [""]
+    if name in ("-h", "--help"):
+        print(PLAN_USAGE)
+        return
+    if name not in RECIPES:
+        raise ValueError(f"unknown recipe {name!r}, known: {', '.join(RECIPES)}")
+    request = tyro.cli(
+        PlanRequest,
+        default=PlanRequest(recipe=RECIPES[name]()),
+        args=rest,
+        prog=f"python -m pipeline plan {name}",
+        description=PLAN_USAGE,
+    )
+    with sample_web_of(request.recipe) as (config, options):
+        plan = make_plan(config, options, request.sample, request.assumed)
+    print(json.dumps(asdict(plan), indent=1) if request.json else "\n".join(plan_lines(plan)))
+
+
+COMMANDS: dict[str, Callable[[list[str]], None]] = {
+    "build": build_command,
+    "queries": queries_command,
+    "plan": plan_command,
+}
 
 
 def run(recipe: Recipe) -> Manifest:
-    """Build a recipe, with the sample web up while it runs where it is asked for."""
+    """Build a recipe."""
+    with sample_web_of(recipe) as (config, options):
+        return build(config, options)
+
+
+@contextmanager
+def sample_web_of(recipe: Recipe) -> Iterator[tuple[BuildConfig, RunOptions]]:
+    """Give a recipe's configuration, with the sample web up while it is used where it is asked for."""
     config, options = recipe.config, recipe.run
     root = options.sample_web
     if root is None:
-        return build(config, options)
+        yield config, options
+        return
     make_world(root, quiet=options.quiet)
     with serving_world(root) as served:
         options = replace(options, connect_to=(*options.connect_to, *served.connect_to))
-        return build(with_sample_web(config, root), options)
+        yield with_sample_web(config, root), options
 
 
 def with_sample_web(config: BuildConfig, root: Path) -> BuildConfig:

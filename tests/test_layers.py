@@ -42,7 +42,7 @@ LAYERS = {
             "queries",
         },
         {"finish", "job"},
-        {"rounds", "coverage"},
+        {"rounds", "coverage", "plan"},
         {"build"},
         {"recipes"},
         {"__main__"},
