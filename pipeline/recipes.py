@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from filters.checks import ImageChecks
 
+from filters.checks import ImageChecks
 from pipeline.config import BuildConfig, Cap, RunOptions
 from pipeline.limits import Encode, Fetch
 

@@ -17,7 +17,7 @@ from pipeline.crawl_files.rows import Found
 # What WordPress, MediaWiki and many templates had before <figcaption>.
 CAPTION_CLASSES = frozenset(("wp-caption-text", "thumbcaption", "gallerytext", "caption"))
 MAX_CLIMB = 4
-# One walk through the page for all that only a selector can find, with as few selectors as will do: each costs
+# One walk through the page for all that only a selector finds, with as few selectors as will do: each costs
 # a test of every element. A <div> with an address and a text stands where a script puts a picture.
 SELECTED = "[class*=caption], .gallerytext, div[data-src][data-alt], a[rel~=license], link[rel~=license]"
 
