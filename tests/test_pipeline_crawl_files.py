@@ -7,6 +7,7 @@ import json
 import random
 import zlib
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from urllib.parse import urljoin
@@ -37,11 +38,15 @@ def found(html: str, page_url: str = PAGE) -> list[tuple[str, str, str]]:
     ]
 
 
-def split(records: list[Found | Unreadable]) -> tuple[list[Found], list[str]]:
-    return (
-        [record for record in records if isinstance(record, Found)],
-        [record.detail for record in records if isinstance(record, Unreadable)],
-    )
+def split(records: Iterable[list[Found] | Unreadable]) -> tuple[list[Found], list[str]]:
+    rows: list[Found] = []
+    details: list[str] = []
+    for record in records:
+        if isinstance(record, Unreadable):
+            details.append(record.detail)
+        else:
+            rows += record
+    return rows, details
 
 
 # Links
@@ -275,7 +280,7 @@ def as_file(contents: list[bytes], kind: str = "metadata") -> bytes:
 
 
 def wat_rows(content: bytes) -> tuple[list[tuple[str, str, str]], list[str]]:
-    rows, unreadable = split(list(read_wat(io.BytesIO(as_file([content])))))
+    rows, unreadable = split(read_wat(io.BytesIO(as_file([content]))))
     return [(row.url, row.caption, row.origin) for row in rows], unreadable
 
 
@@ -326,15 +331,16 @@ def test_what_is_cut_out_of_a_record_is_what_decoding_all_of_it_gives(
 ) -> None:
     content = wat_record(links)
     cut = _cut_out(content)
-    images = [link for link in _decoded(content)[2] if link.path == "IMG@/src"]
-    if cut and len(cut[2]) > len(images):  # decoded whole, since a text holds braces
-        cut = (*cut[:2], [link for link in cut[2] if link.path == "IMG@/src"])
-    assert (cut[2] if cut else []) == images
+    images = [link for link in _decoded(content)[1] if link.path == "IMG@/src"]
+    found = cut[1] if cut else []
+    if len(found) > len(images):  # decoded whole, since a text holds braces
+        found = [link for link in found if link.path == "IMG@/src"]
+    assert found == images
 
 
 def test_a_record_that_is_no_json_is_counted_and_the_next_is_read() -> None:
     good = wat_record([IMAGE])
-    rows, unreadable = split(list(read_wat(io.BytesIO(as_file([good, good[:-9], good])))))
+    rows, unreadable = split(read_wat(io.BytesIO(as_file([good, good[:-9], good]))))
     assert len(rows) == 2
     assert [detail.partition(":")[0] for detail in unreadable] == ["record 2"]
 
@@ -364,7 +370,7 @@ def test_a_record_that_is_no_json_is_counted_and_the_next_is_read() -> None:
 )
 def test_a_real_file_gives_what_can_be_read(name: str, counts: dict[str, int], unreadable: list[str]) -> None:
     with (WARC / name).open("rb") as file:
-        rows, details = split(list(read_warc(file)))
+        rows, details = split(read_warc(file))
     assert (Counter(row.origin for row in rows), details) == (counts, unreadable)
 
 
@@ -372,10 +378,10 @@ def test_a_real_file_gives_what_can_be_read(name: str, counts: dict[str, int], u
 @pytest.mark.parametrize("name", ["warcfile.warc", "warcfile.warc.gz"])
 def test_a_file_cut_anywhere_gives_what_comes_before_the_cut_and_says_so(name: str) -> None:
     whole = (WARC / "resiliparse" / name).read_bytes()
-    captions = [row.caption for row in split(list(read_warc(io.BytesIO(whole))))[0]]
+    captions = [row.caption for row in split(read_warc(io.BytesIO(whole)))[0]]
     rng = random.Random(0)
     for cut in rng.sample(range(len(whole)), 25):
-        rows, unreadable = split(list(read_warc(io.BytesIO(whole[:cut]))))
+        rows, unreadable = split(read_warc(io.BytesIO(whole[:cut])))
         assert unreadable, cut
         assert [row.caption for row in rows[:-1]] == captions[: max(0, len(rows) - 1)]
 
@@ -395,7 +401,7 @@ def test_bytes_that_have_changed_do_no_harm() -> None:
 def test_a_file_cut_at_a_gzip_member_is_read_and_not_found_out() -> None:
     """Nothing in the file says that more was to come: named here, so that nobody trusts it to be noticed."""
     content = as_file([wat_record([IMAGE])] * 2)
-    assert split(list(read_wat(io.BytesIO(content[: len(content) // 2]))))[1] == []
+    assert split(read_wat(io.BytesIO(content[: len(content) // 2])))[1] == []
 
 
 HTML = b"<html><img src=/a.jpg alt=A>"
@@ -425,7 +431,7 @@ def test_encodings_are_undone_where_the_body_has_them(headers: dict[str, str], b
 def test_a_page_that_cannot_be_unpacked_is_counted() -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: deflate\r\n\r\n"
     records = [head + b"\xff\xff\xff", head.replace(b"deflate", b"none") + HTML]
-    rows, unreadable = split(list(read_warc(io.BytesIO(as_file(records, "response")))))
+    rows, unreadable = split(read_warc(io.BytesIO(as_file(records, "response"))))
     assert [row.url for row in rows] == ["https://a.example/a.jpg"]
     assert [detail.partition(":")[0] for detail in unreadable] == ["record 1"]
 
@@ -433,7 +439,7 @@ def test_a_page_that_cannot_be_unpacked_is_counted() -> None:
 def test_the_charset_of_the_http_header_goes_before_the_page() -> None:
     body = '<meta charset="utf-8"><img src=/a.jpg alt="Übung">'.encode("latin-1")
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=iso-8859-1\r\n\r\n"
-    rows, _ = split(list(read_warc(io.BytesIO(as_file([head + body], "response")))))
+    rows, _ = split(read_warc(io.BytesIO(as_file([head + body], "response"))))
     assert [row.caption for row in rows] == ["Übung"]
 
 

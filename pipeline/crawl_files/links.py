@@ -45,11 +45,12 @@ class Base:
         """
         if link.startswith(("https://", "http://")):
             return link
-        if self._scheme and link.startswith("/"):
-            if _FROM_ROOT.fullmatch(link):
-                return self._root + link
+        if self._scheme and link.startswith("//"):
             if _FROM_SCHEME.fullmatch(link):
                 return self._scheme + link
+        elif self._scheme and link.startswith("/"):
+            if _FROM_ROOT.fullmatch(link):
+                return self._root + link
         elif self._folder and _FROM_FOLDER.fullmatch(link):
             return self._folder + link
         url = _joined(self.url, link)

@@ -15,9 +15,9 @@ from pipeline.crawl_files.rows import Found, Unreadable
 HTML_TYPES = frozenset(("text/html", "application/xhtml+xml"))
 
 
-def read_warc(file: IO[bytes]) -> Iterator[Found | Unreadable]:
-    """Yield the pictures of a WARC file's pages, in its order. What cannot be read is Unreadable: a page, the
-    rest of a page that was cut short, the rest of a file that breaks off."""
+def read_warc(file: IO[bytes]) -> Iterator[list[Found] | Unreadable]:
+    """Yield the pictures of a WARC file, page by page in its order. What cannot be read is Unreadable: a page,
+    the rest of a page that was cut short, the rest of a file that breaks off."""
     num_records, position = 0, None
     try:
         # Quirks: old crawls wrote their headers with lone line feeds.
@@ -29,7 +29,7 @@ def read_warc(file: IO[bytes]) -> Iterator[Found | Unreadable]:
             body = record.reader.read()
             try:
                 page = decoded(undone(record.http_headers.to_dict(), body), record.http_charset)
-                yield from find_pictures(page, record.headers.get("WARC-Target-URI") or "")
+                yield find_pictures(page, record.headers.get("WARC-Target-URI") or "")
             except (SelectolaxError, ValueError) as error:
                 yield Unreadable(f"record {num_records}: {error}")
             if len(body) < num_bytes:

@@ -4,18 +4,19 @@ One metadata record per request, response and page; only a page's has links. A p
 IMG@/src or another attribute that holds a picture's address.
 """
 
-import re
 from collections.abc import Iterator
 from typing import IO
 
 import msgspec
-from fastwarc.warc import ArchiveIterator, WarcRecordType
+from fastwarc.warc import ArchiveIterator, HeaderMap, WarcRecordType
 
 from pipeline.crawl_files.cuts import what_is_missing
 from pipeline.crawl_files.links import Base
 from pipeline.crawl_files.rows import Found, Unreadable
 
 HTTP = ("https://", "http://")
+OPENING_BRACE = ord("{")
+CREATIVE_COMMONS = b"://creativecommons.org/"
 PICTURES = frozenset(
     f"IMG@/{name}" for name in ("src", "data-src", "data-lazy-src", "data-original", "data-original-src")
 )
@@ -45,13 +46,8 @@ class _Payload(msgspec.Struct, gc=False):
     response: _Response | None = msgspec.field(name="HTTP-Response-Metadata", default=None)
 
 
-class _Header(msgspec.Struct, gc=False):
-    page_url: str = msgspec.field(name="WARC-Target-URI", default="")
-
-
 class _Envelope(msgspec.Struct, gc=False):
     payload: _Payload = msgspec.field(name="Payload-Metadata")
-    header: _Header = msgspec.field(name="WARC-Header-Metadata")
 
 
 class _Record(msgspec.Struct, gc=False):
@@ -60,20 +56,20 @@ class _Record(msgspec.Struct, gc=False):
 
 _records = msgspec.json.Decoder(_Record)
 _links = msgspec.json.Decoder(_Link)
-_IMAGE = re.compile(rb'"path":"IMG@/[^}]*\}')
-_PAGE_URL = re.compile(rb'"WARC-Target-URI":("(?:[^"\\]|\\.)*")')
+_IMAGE = b'"path":"IMG@/'
 
 
-def read_wat(file: IO[bytes]) -> Iterator[Found | Unreadable]:
-    """Yield the pictures of a WAT file that have a text, in its order; a record that cannot be read, and the
-    place where a cut file breaks off, are Unreadable."""
+def read_wat(file: IO[bytes]) -> Iterator[list[Found] | Unreadable]:
+    """Yield the pictures of a WAT file that have a text, page by page in its order; a record that cannot be
+    read, and the place where a cut file breaks off, are Unreadable."""
     num_records, position = 0, None
     try:
         for record in ArchiveIterator(file, record_types=WarcRecordType.metadata, parse_http=False):
             num_records, position = num_records + 1, record.stream_pos
             content = record.reader.read()
             try:
-                yield from _pictures(content)
+                if found := _pictures(content, record.headers):
+                    yield found
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 yield Unreadable(f"record {num_records}: {error}")
     except OSError as error:
@@ -83,39 +79,38 @@ def read_wat(file: IO[bytes]) -> Iterator[Found | Unreadable]:
         yield Unreadable(missing)
 
 
-def _pictures(content: bytes) -> list[Found]:
+def _pictures(content: bytes, headers: HeaderMap) -> list[Found]:
     """Return the pictures of a record; two of three are of requests and of answers that are no pages."""
     parts = _cut_out(content)
     if parts is None:
         return []
-    page_url, base_href, images = parts
-    base, licence = Base(page_url, base_href), _licence(content)
+    base_href, images = parts
+    page_url = headers.get("WARC-Target-URI") or ""
+    base, licence = None, _licence(content)
     found = []
     for link in images:
-        url = link.url
-        if not (link.alt or link.title) or url is None or link.path not in PICTURES:
+        url, alt, title = link.url, link.alt, link.title
+        if not (alt or title) or url is None or link.path not in PICTURES:
             continue
-        if not url.startswith(HTTP) and not (url := base.join(url)):
-            continue
-        if link.alt:
-            found.append(Found(url, link.alt, "alt", page_url, licence))
-        if link.title and link.title != link.alt:
-            found.append(Found(url, link.title, "title", page_url, licence))
+        if not url.startswith(HTTP):
+            base = base or Base(page_url, base_href)
+            if (url := base.join(url)) is None:
+                continue
+        if alt:
+            found.append(Found(url, alt, "alt", page_url, licence))
+        if title and title != alt:
+            found.append(Found(url, title, "title", page_url, licence))
     return found
 
 
-_Parts = tuple[str, str, list[_Link]]
+_Parts = tuple[str, list[_Link]]
 
 
 def _decoded(content: bytes) -> _Parts:
-    """Return a record's page, its <base href> and its links, by decoding all of it."""
-    envelope = _records.decode(content).envelope
-    html = (envelope.payload.response and envelope.payload.response.html) or _Html()
-    return (
-        envelope.header.page_url,
-        (html.head and html.head.base) or "",
-        [link for link in html.links if link is not None],
-    )
+    """Return a record's <base href> and its links, by decoding all of it."""
+    payload = _records.decode(content).envelope.payload
+    html = (payload.response and payload.response.html) or _Html()
+    return (html.head and html.head.base) or "", [link for link in html.links if link is not None]
 
 
 def _cut_out(content: bytes) -> _Parts | None:
@@ -125,33 +120,35 @@ def _cut_out(content: bytes) -> _Parts | None:
     Quotes within strings are escaped, so that the text cut at is a key and its value. An object whose strings
     hold braces is cut within a string, is then no JSON, and the whole record is decoded instead.
     """
-    images, first, last = [], -1, 0
-    for match in _IMAGE.finditer(content):
-        start, last = match.span()
-        start = content.rfind(b"{", 0, start)
+    images, find = [], content.find
+    position = first = find(_IMAGE)
+    last = 0
+    while position >= 0:
+        # Mostly the path comes first.
+        brace = position - 1
+        start = brace if content[brace] == OPENING_BRACE else content.rfind(b"{", 0, position)
+        last = find(b"}", position) + 1 or len(content)
         images.append(content[start:last])
-        if first < 0:
-            first = start
+        position = find(_IMAGE, last)
     if not images:
         return _decoded(content) if b'"IMG@/' in content else None
     # <base> stands before or after the list of links.
     links_at = content.find(b'"Links":[', 0, first)
-    page_url = _PAGE_URL.search(content)
-    if content.find(b'"Base":', 0, links_at) >= 0 or content.find(b'"Base":', last) >= 0 or page_url is None:
+    if content.find(b'"Base":', 0, links_at) >= 0 or content.find(b'"Base":', last) >= 0:
         return _decoded(content)
     try:
-        return msgspec.json.decode(page_url[1], type=str), "", _links.decode_lines(b"\n".join(images))
+        return "", _links.decode_lines(b"\n".join(images))
     except msgspec.DecodeError:
         return _decoded(content)
 
 
 def _licence(content: bytes) -> str | None:
-    """Return the address of the licence that the page names with rel=license."""
-    position = content.find(b'"rel":"license')
+    """Return the Creative Commons licence that the page links to."""
+    position = content.find(CREATIVE_COMMONS)
     if position < 0:
         return None
     link = content[content.rfind(b"{", 0, position) : content.find(b"}", position) + 1]
     try:
         return msgspec.json.decode(link, type=_Link).url
-    except msgspec.DecodeError:  # a brace in its text
+    except msgspec.DecodeError:  # within some other text
         return None

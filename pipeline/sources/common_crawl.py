@@ -79,8 +79,10 @@ class CommonCrawl:
             yield reject("crawl", drop, Candidate(url="", caption="", source=SOURCE))
 
 
-def _without(records: Iterable[Found | Unreadable], unreadable: list[Unreadable]) -> Iterator[Found]:
-    """Yield what was found, and put aside what could not be read."""
+def _without(
+    records: Iterable[list[Found] | Unreadable], unreadable: list[Unreadable]
+) -> Iterator[list[Found]]:
+    """Yield the pages, and put aside what could not be read."""
     for record in records:
         if isinstance(record, Unreadable):
             unreadable.append(record)

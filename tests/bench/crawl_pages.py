@@ -89,10 +89,10 @@ def wat_records(page_url: str, metadata: dict[str, object]) -> Iterator[bytes]:
             {
                 "Container": {"Filename": "CC-MAIN-20240517233122-00000.warc.gz", "Compressed": True},
                 "Envelope": {
+                    "Payload-Metadata": payload,
                     "Format": "WARC/1.0",
                     "WARC-Header-Length": "357",
                     "WARC-Header-Metadata": {"WARC-Type": "response", "WARC-Target-URI": page_url},
-                    "Payload-Metadata": payload,
                 },
             },
             separators=(",", ":"),
