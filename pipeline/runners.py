@@ -2,6 +2,8 @@
 
 import logging
 import os
+import shlex
+import sys
 import threading
 
 import apache_beam as beam
@@ -9,8 +11,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.portability.api import beam_provision_api_pb2
 from apache_beam.runners.portability.fn_api_runner import fn_runner
 from apache_beam.runners.portability.portable_runner import JobServiceHandle
+from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 WORKER_LOST_STATUS = 1
+# "exec": the shell that Beam starts this with must not stand between a worker and the driver that it watches.
+WORKER_COMMAND = f"exec {shlex.quote(sys.executable)} -m pipeline.worker"
 
 
 def run(transform: beam.PTransform, workers: int) -> None:
@@ -22,17 +27,15 @@ def run(transform: beam.PTransform, workers: int) -> None:
         flags=[],  # else Beam reads the command line of whatever program this is
         runner="FnApiRunner",
         direct_num_workers=workers,
-        direct_running_mode="multi_processing" if workers > 1 else "in_memory",
         default_sdk_harness_log_level="ERROR",
     )
     # Worker processes get no options from this runner unless they stand in the provision info.
     encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())
     info = fn_runner.ExtendedProvisionInfo(beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded))
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
-    with (
-        _worker_watch(),
-        beam.Pipeline(runner=fn_runner.FnApiRunner(provision_info=info), options=options) as pipeline,
-    ):
+    processes = SubprocessSDKEnvironment.from_command_string(WORKER_COMMAND) if workers > 1 else None
+    runner = fn_runner.FnApiRunner(default_environment=processes, provision_info=info)
+    with _worker_watch(), beam.Pipeline(runner=runner, options=options) as pipeline:
         pipeline | transform.__class__.__name__ >> transform
 
 

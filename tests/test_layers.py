@@ -24,7 +24,7 @@ ONLY_IN = {
 # Inside a package, from the leaves up: a file may import from its own layer or from an earlier one.
 LAYERS = {
     "pipeline": (
-        {"records", "limits", "tar", "blocks", "parts", "progress", "runners"},
+        {"records", "limits", "tar", "blocks", "parts", "progress", "runners", "worker"},
         {"pool"},
         {
             "crawl_files",
