@@ -45,6 +45,8 @@ class Base:
         """
         if link.startswith(("https://", "http://")):
             return link
+        if link.startswith("data:"):  # stands where a lazy picture will be: common, and slow to take apart
+            return None
         if self._scheme and link.startswith("//"):
             if _FROM_SCHEME.fullmatch(link):
                 return self._scheme + link

@@ -20,7 +20,7 @@ class Found(msgspec.Struct, frozen=True, gc=False):
     origin: str
     """alt, title, figcaption, og or json-ld."""
     page_url: str
-    licence: str | None
+    licence: str | None = None
 
 
 class Unreadable(NamedTuple):

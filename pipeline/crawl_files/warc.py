@@ -16,8 +16,8 @@ HTML_TYPES = frozenset(("text/html", "application/xhtml+xml"))
 
 
 def read_warc(file: IO[bytes]) -> Iterator[list[Found] | Unreadable]:
-    """Yield the pictures of a WARC file, page by page in its order. What cannot be read is Unreadable: a page,
-    the rest of a page that was cut short, the rest of a file that breaks off."""
+    """Yield the pictures of a WARC file, page by page in its order. What cannot be read is Unreadable: a
+    page, the rest of a page that was cut short, the rest of a file that breaks off."""
     num_records, position = 0, None
     try:
         # Quirks: old crawls wrote their headers with lone line feeds.
