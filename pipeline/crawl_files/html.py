@@ -31,20 +31,19 @@ def find_pictures(html: bytes | str, page_url: str) -> list[Found]:
     tree = LexborHTMLParser(html)
     selected = tree.css(SELECTED)
     base = Base(page_url, _first_href(tree.tags("base")))
-    licence = base.join(_first_href([node for node in selected if node.tag in ("a", "link")]) or "none:")
-    found: list[Found] = []
-    seen: set[tuple[str, str]] = set()
-    for picture in (*_images(tree, selected), *_open_graph(tree), *_linked_data(tree)):
-        own = base.join(picture.licence) if picture.licence else None
-        for link in dict.fromkeys(picture.links):
+    named = _first_href([node for node in selected if node.tag in ("a", "link")])
+    licence = base.join(named) if named else None
+    found: dict[tuple[str, str], Found] = {}
+    for links, texts, its_licence in (*_images(tree, selected), *_open_graph(tree), *_linked_data(tree)):
+        own = base.join(its_licence) if its_licence else licence
+        captions = [(" ".join(text.split()), origin) for text, origin in texts]
+        for link in links:
             if (url := base.join(link.strip())) is None:
                 continue
-            for text, origin in picture.texts:
-                text = " ".join(text.split())
-                if text and (url, text) not in seen:
-                    seen.add((url, text))
-                    found.append(Found(url, text, origin, page_url, own or licence))
-    return found
+            for text, origin in captions:
+                if text and (url, text) not in found:
+                    found[url, text] = Found(url, text, origin, page_url, own)
+    return list(found.values())
 
 
 def _images(tree: LexborHTMLParser, selected: list[LexborNode]) -> Iterator[Picture]:
