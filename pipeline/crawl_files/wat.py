@@ -68,8 +68,10 @@ def read_wat(file: IO[bytes]) -> Iterator[list[Found] | Unreadable]:
         for record in ArchiveIterator(
             file, record_types=WarcRecordType.metadata, parse_http=False, inplace=True
         ):
-            num_records, position = num_records + 1, record.stream_pos
+            num_records, position, num_bytes = num_records + 1, record.stream_pos, record.content_length
             content = record.reader.read()
+            if len(content) < num_bytes:
+                break  # the file ends here
             try:
                 if found := _pictures(content, record.headers):
                     yield found
