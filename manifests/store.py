@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -150,8 +150,3 @@ class Dataset:
 def open_dataset(root: Path | str) -> Dataset:
     """Open a finished dataset. Raises DatasetError where there is none."""
     return Dataset(Path(root), read_manifest(Path(root)))
-
-
-def with_created_at(manifest: Manifest, created_at: str) -> Manifest:
-    """Return the manifest as if made at another time: what two builds of the same inputs share."""
-    return replace(manifest, created_at=created_at)

@@ -72,11 +72,6 @@ def sum_of(parts: Sequence[Part]) -> int:
     return sum(part.num_rows() for part in parts)
 
 
-def keep_rows(table: pa.Table, keep: Sequence[bool]) -> pa.Table:
-    """Return the rows marked True."""
-    return table.filter(pa.array(keep, type=pa.bool_())) if len(keep) else table
-
-
 def column_set(table: pa.Table, name: str) -> set[str]:
     """Return the distinct values of a column."""
     return set(pc.unique(table[name]).to_pylist())
