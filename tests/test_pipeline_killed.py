@@ -6,28 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pipeline.sample_web.serve import ENDPOINT, serving_world
+from pipeline.sample_web.serve import ENDPOINT
 from pipeline.sample_web.server import Served
-from pipeline.sample_web.world import make_world
-from tests.test_pipeline_build import contents
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("web") / "world"
-    make_world(root, num_pictures=120, quiet=True)
-    return root
-
-
-@pytest.fixture(scope="module")
-def served(world: Path) -> Iterator[Served]:
-    with serving_world(world) as served:
-        yield served
+from tests.small_world import contents
 
 
 def start(world: Path, served: Served, dataset: Path, workers: int) -> subprocess.Popen[bytes]:

@@ -1,6 +1,5 @@
 """Rounds of fetching on the sample web: starved terms are topped up, exactly, and a cut leaves no trace."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,36 +8,19 @@ import pytest
 
 from manifests.store import open_dataset
 from manifests.verify import verify
-from pipeline.__main__ import with_sample_web
 from pipeline.build import build
 from pipeline.config import BuildConfig, Cap
-from pipeline.recipes import demo
-from pipeline.sample_web.serve import serving_world
 from pipeline.sample_web.server import Served
-from pipeline.sample_web.world import make_world
-from tests.test_pipeline_build import contents, options
+from tests.small_world import contents, options
 
 MAX_PAIRS = 4
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("web") / "world"
-    make_world(root, num_pictures=120, quiet=True)
-    return root
-
-
-@pytest.fixture(scope="module")
-def served(world: Path) -> Iterator[Served]:
-    with serving_world(world) as served:
-        yield served
-
-
-@pytest.fixture(scope="module")
-def config(world: Path) -> BuildConfig:
+def config(small_config: BuildConfig) -> BuildConfig:
     """No over-sampling, so that the first round leaves terms starved."""
     cap = Cap(max_pairs_per_query=MAX_PAIRS, survival=1.0)
-    return replace(with_sample_web(demo().config, world), cap=cap, rounds=3)
+    return replace(small_config, cap=cap, rounds=3)
 
 
 @pytest.fixture(scope="module")
