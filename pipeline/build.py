@@ -22,12 +22,13 @@ from pipeline.balance import CountPerQuery, find_caps, read_caps
 from pipeline.config import BuildConfig, RunOptions
 from pipeline.crawl import Crawl
 from pipeline.dedup import FindCopies, judge_copies
+from pipeline.fetch.live import LiveFetch
 from pipeline.fetch.stage import FetchUnits
 from pipeline.job import Job, Phase, begun, config_as_json
 from pipeline.match import MatchCandidates
 from pipeline.parts import Part, parts_in, rejection_files, sum_of
 from pipeline.pool import Pool
-from pipeline.progress import num_files, shown, total_of
+from pipeline.progress import num_files, shown
 from pipeline.rounds import cap_of_round, final_pool, pool_of_round, room_in_round
 from pipeline.runners import run
 from pipeline.select import SelectPairs
@@ -95,7 +96,8 @@ def fetch(job: Job, out: Path) -> None:
     stage = FetchUnits(
         names, job.folder("selected"), out, job.config, job.network, tallies, job.options.workers
     )
-    with shown("fetched", " pairs", sum_of(missing), lambda: total_of(tallies), job.options.quiet):
+    live = LiveFetch(tallies)
+    with shown("fetched", " pairs", sum_of(missing), live.num_done, job.options.quiet, live.note):
         run(stage, job.options.workers)
     shutil.rmtree(tallies, ignore_errors=True)
 

@@ -7,7 +7,7 @@ pairs only. Decoding runs on threads: Pillow leaves the interpreter lock while i
 import asyncio
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,6 +23,7 @@ from pipeline.fetch.client import Client, open_client
 from pipeline.fetch.pixels import EncodedPicture, encode_picture, pillow_kept_quiet, thumbnail
 from pipeline.limits import Network
 from pipeline.parts import write_part
+from pipeline.progress import Tally
 from pipeline.records import IMAGE_SCHEMA, Rejection, reject, to_table
 from pipeline.tar import append_member, end_tar
 
@@ -31,7 +32,6 @@ PAIRS_WITH_THUMBNAILS = 100  # of a unit, the first: enough for the report, and 
 FETCH, IMAGE = "fetch", "image"
 
 Row = dict[str, Any]
-Progress = Callable[[int], None]
 
 
 def fetch_units(
@@ -40,17 +40,17 @@ def fetch_units(
     fetched: Path,
     config: BuildConfig,
     network: Network,
-    progress: Progress,
+    tally: Tally,
 ) -> None:
     """Fetch the units that are not there yet.
 
     `selected` holds <unit>.parquet of pairs; `fetched` receives <unit>.tar, <unit>.parquet and
-    <unit>.rejections.parquet. `progress` is told of pairs done.
+    <unit>.rejections.parquet. `tally` counts what becomes of the pairs.
     """
     missing = [unit for unit in units if not (fetched / f"{unit}.parquet").exists()]
     if missing:
         with pillow_kept_quiet():
-            asyncio.run(_fetch_all(missing, selected, fetched, config, network, progress))
+            asyncio.run(_fetch_all(missing, selected, fetched, config, network, tally))
 
 
 async def _fetch_all(
@@ -59,7 +59,7 @@ async def _fetch_all(
     fetched: Path,
     config: BuildConfig,
     network: Network,
-    progress: Progress,
+    tally: Tally,
 ) -> None:
     open_units = asyncio.Semaphore(MAX_OPEN_UNITS)
     with ThreadPoolExecutor(os.cpu_count()) as threads:
@@ -68,7 +68,7 @@ async def _fetch_all(
             async def fetch_one(unit: str) -> None:
                 async with open_units:
                     rows = pq.read_table(selected / f"{unit}.parquet").to_pylist()
-                    await _Unit(unit, rows, fetched, config, client, threads, progress).fetch()
+                    await _Unit(unit, rows, fetched, config, client, threads, tally).fetch()
 
             async with asyncio.TaskGroup() as tasks:
                 for unit in units:
@@ -86,10 +86,10 @@ class _Unit:
         config: BuildConfig,
         client: Client,
         threads: ThreadPoolExecutor,
-        progress: Progress,
+        tally: Tally,
     ) -> None:
         self.name, self.pairs, self.fetched, self.config = name, pairs, fetched, config
-        self.client, self.threads, self.progress = client, threads, progress
+        self.client, self.threads, self.tally = client, threads, tally
         self.rows: list[Row] = []
         self.rejections: list[Rejection] = []
 
@@ -106,18 +106,23 @@ class _Unit:
         write_part(self.fetched, self.name, to_table(self.rows, IMAGE_SCHEMA), self.rejections)
 
     async def fetch_pair(self, number: int, pair: Row, tar: IO[bytes]) -> None:
+        self.tally.add("fetch/in")
         data = await self.read(pair["url"])
         if isinstance(data, Drop):
+            self.tally.add(f"fetch/dropped/{data.reason}")
             self.rejections.append(reject(FETCH, data, pair))
         else:
+            self.tally.add("fetch/out")
+            self.tally.add("fetch/bytes", len(data))
             encode = functools.partial(encode_picture, data, self.config.image, self.config.encode)
             picture = await asyncio.get_running_loop().run_in_executor(self.threads, encode)
             if isinstance(picture, Drop):
+                self.tally.add(f"image/dropped/{picture.reason}")
                 small = thumbnail(data) if number < PAIRS_WITH_THUMBNAILS else None
                 self.rejections.append(reject(IMAGE, picture, pair, thumbnail=small))
             else:
+                self.tally.add("image/out")
                 self.stage(pair, picture, tar)
-        self.progress(1)
 
     async def read(self, url: str) -> bytes | Drop:
         """Return the bytes at a URL: over HTTP, or from the source that has it on this machine."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import apache_beam as beam
+from apache_beam.metrics import Metrics
 
 from pipeline.config import BuildConfig
 from pipeline.fetch.engine import fetch_units
@@ -49,5 +50,9 @@ class FetchLanes(beam.DoFn):
 
     def process(self, units: list[str]) -> Iterator[str]:
         tally = Tally(self.tallies)
-        fetch_units(units, self.selected, self.out, self.config, self.network, tally.add)
+        fetch_units(units, self.selected, self.out, self.config, self.network, tally)
+        tally.write()
+        for name, number in tally.counts.items():
+            stage, _, counter = name.partition("/")
+            Metrics.counter(stage, counter).inc(number)
         yield from units

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from manifests.store import write_bytes, write_table
 from pipeline.parts import Part, parts_in
-from pipeline.progress import Tally, total_of
+from pipeline.progress import Tally, counts_in
 from pipeline.queries.counts import WordCounter
 from pipeline.queries.markup import plain_text
 from pipeline.queries.titles import read_views, title_run, view_run
@@ -53,7 +53,7 @@ def num_pages(units: Sequence[Unit], out: Path, tallies: Path) -> int:
     """Return the pages read so far, also by other processes: of whole units and of others."""
     done = Corpus.read(parts_in(out))
     under_way = [unit.name for unit in units if not Part(out, unit.name).path.exists()]
-    return done.num_pages + sum(total_of(tallies / name) for name in under_way)
+    return done.num_pages + sum(counts_in(tallies / name)["pages"] for name in under_way)
 
 
 def units_of(urls: Sequence[str], out: Path) -> list[Unit]:
@@ -92,7 +92,7 @@ def count_dump(unit: Unit, out: Path, tallies: Path) -> pa.Table:
         dump = Dump(stream, unit.url)
         for page in dump.pages():
             num_pages[page.kind] += 1
-            tally.add(1)
+            tally.add("pages")
             if page.kind != "article":
                 continue
             titles.append(page.title)
