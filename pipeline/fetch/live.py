@@ -75,7 +75,7 @@ def names_warning(counts: Counter[str]) -> str | None:
 
     >>> names_warning(Counter({"names/asked": 1000, "names/failed": 30})) is None
     True
-    >>> names_warning(Counter({"names/asked": 1000, "names/failed": 31}))[:51]
+    >>> (names_warning(Counter({"names/asked": 1000, "names/failed": 31})) or "")[:52]
     'warning: 31 of 1,000 names could not be looked up (3'
     """
     asked, failed = counts["names/asked"], counts["names/failed"]
@@ -83,7 +83,7 @@ def names_warning(counts: Counter[str]) -> str | None:
         return None
     share = f"{100 * failed / asked:.0f} %"
     return (
-        f"warning: {failed:,} of {asked:,} names could not be looked up ({share}): their pictures are lost, not "
-        "gone. Next: python -m pipeline doctor; later: python -m pipeline retry "
+        f"warning: {failed:,} of {asked:,} names could not be looked up ({share}): their pictures are lost, "
+        "not gone. Next: python -m pipeline doctor; later: python -m pipeline retry "
         "--where reason=name_not_resolved"
     )
