@@ -13,7 +13,7 @@ from types import ModuleType
 from urllib.parse import urljoin
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.crawl_files import charsets, encodings, linked_data, links, pictures
@@ -84,9 +84,10 @@ BASES = st.sampled_from(
         "http://h:81//x/y/z?q=/r",
         "https://a.example/a b/c",
     ]
-)
+) | LINKS.map(lambda rest: f"https://a.example{rest}")
 
 
+@settings(max_examples=1000)
 @given(BASES, LINKS)
 def test_a_link_is_made_absolute_as_urljoin_does(base: str, link: str) -> None:
     try:
@@ -300,6 +301,10 @@ EXPECTED = [("https://a.example/a.jpg", "A cup", "alt")]
         ([{**IMAGE, "url": "mailto:a@b"}], []),
         ([{"path": "A@/href", "url": "/", "text": "x"}], []),
         ([{**IMAGE, "title": "Mine"}], [*EXPECTED, ("https://a.example/a.jpg", "Mine", "title")]),
+        (
+            [{"path": "A@/href", "url": "/", "text": "see IMG@/src"}, IMAGE],
+            EXPECTED,
+        ),
         ([{**IMAGE, "alt": "a } b {"}], [("https://a.example/a.jpg", "a } b {", "alt")]),
         (
             [{"alt": "a {b", "path": "IMG@/src", "url": "/a.jpg"}],

@@ -6,6 +6,7 @@ urljoin takes half of the time that a WAT record needs; most links are `/a/b.jpg
 import re
 from urllib.parse import urljoin, urlsplit
 
+HTTP = ("https://", "http://")
 _NAME = r"[A-Za-z0-9_%+=,@~()!*&-]+"
 # What urljoin hands on as it is: no dot segments, no empty ones, nothing that it would strip or cut.
 _PLAIN_REST = rf"{_NAME}(?:[/.]{_NAME})*(?:\?[A-Za-z0-9_%+=,@~./&-]+)?"
@@ -13,6 +14,10 @@ _FROM_ROOT = re.compile(rf"/{_PLAIN_REST}")
 _FROM_SCHEME = re.compile(rf"//[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*/{_PLAIN_REST}")
 _FROM_FOLDER = re.compile(_PLAIN_REST)
 _PLAIN_FOLDER = re.compile(rf"(?:/{_NAME}(?:\.{_NAME})*)*/")
+# Most pages: their scheme, host and folder can be seen without urlsplit, at a fifth of the cost.
+_PLAIN_PAGE = re.compile(
+    rf"((https?:)//[A-Za-z0-9.-]+(?::[0-9]+)?)({_PLAIN_FOLDER.pattern})(?:{_NAME}(?:\.{_NAME})*)?(?:[?#]|\Z)"
+)
 
 
 class Base:
@@ -23,6 +28,13 @@ class Base:
     def __init__(self, page_url: str, base: str = "") -> None:
         """`base` is the page's <base href>, itself relative to the page; one that is no URL is ignored."""
         self.url = _joined(page_url, base) or page_url if base else page_url
+        if page := _PLAIN_PAGE.match(self.url):
+            self._root, self._scheme, folder = page.groups()
+            self._folder = self._root + folder
+        else:
+            self._take_apart()
+
+    def _take_apart(self) -> None:
         try:
             parts = urlsplit(self.url)
         except ValueError:
@@ -43,20 +55,20 @@ class Base:
         >>> Base("https://a.example/").join("data:image/gif;base64,R0lGODlh") is None
         True
         """
-        if link.startswith(("https://", "http://")):
-            return link
-        if link.startswith("data:"):  # stands where a lazy picture will be: common, and slow to take apart
-            return None
-        if self._scheme and link.startswith("//"):
-            if _FROM_SCHEME.fullmatch(link):
-                return self._scheme + link
-        elif self._scheme and link.startswith("/"):
-            if _FROM_ROOT.fullmatch(link):
+        if link.startswith("/"):
+            if link.startswith("//"):
+                if self._scheme and _FROM_SCHEME.fullmatch(link):
+                    return self._scheme + link
+            elif self._scheme and _FROM_ROOT.fullmatch(link):
                 return self._root + link
+        elif link.startswith(HTTP):
+            return link
+        elif link.startswith("data:"):  # stands where a lazy picture will be: common, slow to take apart
+            return None
         elif self._folder and _FROM_FOLDER.fullmatch(link):
             return self._folder + link
         url = _joined(self.url, link)
-        return url if url is not None and url.startswith(("https://", "http://")) else None
+        return url if url is not None and url.startswith(HTTP) else None
 
 
 def _joined(base: str, link: str) -> str | None:
