@@ -55,6 +55,17 @@ def host_of(url: str) -> str:
         return ""
 
 
+def blocked_domain(host: str, domains: frozenset[str]) -> str:
+    """Return which of `domains` a host is or lies under; "" where it is none.
+
+    >>> blocked_domain("img.example.com", frozenset({"example.com"}))
+    'example.com'
+    """
+    while host and host not in domains:
+        host = host.partition(".")[2]
+    return host
+
+
 def _canonical_host(parts: SplitResult) -> str | None:
     host = parts.hostname
     if not host:
@@ -137,9 +148,6 @@ class UrlRules:
         """Return why a canonical URL may not be asked for; None allows it."""
         if url in self._urls:
             return Drop(Reason.URL_BLOCKED, "this URL is on the block list")
-        domain = host_of(url)
-        while domain:
-            if domain in self._domains:
-                return Drop(Reason.URL_BLOCKED, f"domain {domain} is on the block list")
-            domain = domain.partition(".")[2]
+        if domain := blocked_domain(host_of(url), self._domains):
+            return Drop(Reason.URL_BLOCKED, f"domain {domain} is on the block list")
         return None

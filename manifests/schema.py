@@ -44,7 +44,23 @@ INDEX_SCHEMA = pa.schema(
         ("sha256", pa.string()),  # of the bytes as fetched
         ("phash", pa.uint64()),  # 64-bit DCT hash of the decoded pixels
         ("num_duplicates", pa.int32()),  # dropped copies that this pair stands for
+        # Of the download; all null for a picture that was on this machine.
+        ("http_status", pa.int32()),
+        ("etag", pa.string()),  # as its server gave it; may be null
+        ("last_modified", pa.string()),  # as its server gave it; may be null
+        ("final_url", pa.string()),  # where redirects led; null where there was none
+        ("robots", pa.string()),  # what robots.txt said: "allowed", or "no rules" where there was none
+        ("opt_out", pa.string()),  # X-Robots-Tag and TDM-Reservation as seen, also where they allow; may be null
     ]
+)
+
+# Columns that datasets of earlier versions lack.
+ADDED_COLUMNS = ("http_status", "etag", "last_modified", "final_url", "robots", "opt_out")
+
+# What is known of a pair besides: of pairs that a fetch was tried for, so that it can be tried again.
+OF_TRIED_PAIRS = (
+    *("page_url", "found_by", "licence", "author", "caption_origin"),
+    *("query_ids", "language", "language_score"),
 )
 
 REJECTION_SCHEMA = pa.schema(
@@ -56,6 +72,7 @@ REJECTION_SCHEMA = pa.schema(
         ("caption", pa.string()),
         ("source", pa.string()),
         ("kept_key", pa.string()),  # of the pair kept in its stead; null but for duplicate pictures
+        *(INDEX_SCHEMA.field(name) for name in OF_TRIED_PAIRS),  # null but for stages fetch and image
     ]
 )
 
@@ -115,6 +132,17 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What was done to a dataset after it was built. `num_tried == num_gained + sum(dropped.values())`."""
+
+    kind: str  # retry
+    request: dict[str, Any]  # what was asked for
+    num_tried: int
+    num_gained: int
+    dropped: dict[str, int]  # of those that were tried, by their new reasons
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """A whole dataset: what it was built from, what was dropped and what is there."""
 
@@ -130,3 +158,4 @@ class Manifest:
     shards: tuple[Shard, ...]
     files: tuple[FileRecord, ...]  # everything else that belongs to the dataset
     content_hash: str  # of the shards' hashes in order: equal datasets have equal content
+    history: tuple[Change, ...] = ()  # the first change first

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from manifests.schema import INDEX_SCHEMA, FileRecord, Manifest, Shard, StageCount
+from manifests.schema import ADDED_COLUMNS, INDEX_SCHEMA, FileRecord, Manifest, Shard, StageCount
 from manifests.store import (
     MANIFEST_NAME,
     Dataset,
@@ -57,6 +57,9 @@ def manifest_problems(manifest: Manifest, data: bytes) -> Iterator[str]:
         yield f"num_pairs is {manifest.num_pairs}, its shards hold {num_pairs}"
     if manifest.funnel and manifest.funnel[-1].num_out != manifest.num_pairs:
         yield f"the funnel ends with {manifest.funnel[-1].num_out} pairs, num_pairs is {manifest.num_pairs}"
+    for number, change in enumerate(manifest.history, start=1):
+        if change.num_tried != change.num_gained + sum(change.dropped.values()):
+            yield f"change {number}: {change.num_tried} tried is not {change.num_gained} + {change.dropped}"
     if content_hash(manifest.shards) != manifest.content_hash:
         yield "content_hash is not the hash of its shards"
 
@@ -126,7 +129,7 @@ def shard_mismatches(dataset: Dataset, shard: Shard, keys: _Keys) -> Iterator[Mi
     except (OSError, pa.ArrowException) as error:
         yield Mismatch(shard.index.path, f"cannot be read: {type(error).__name__}")
         return
-    if not index.schema.equals(INDEX_SCHEMA):
+    if not is_index(index.schema):
         yield Mismatch(shard.index.path, "has other columns than the format's")
         return
     if len(index) != shard.num_pairs:
@@ -136,6 +139,13 @@ def shard_mismatches(dataset: Dataset, shard: Shard, keys: _Keys) -> Iterator[Mi
     problem = tar_problem(dataset.tar_path(shard), index)
     if problem:
         yield Mismatch(shard.tar.path, problem)
+
+
+def is_index(schema: pa.Schema) -> bool:
+    """Return whether these are the columns of an index, by this version or by an earlier one."""
+    lacking = [name for name in ADDED_COLUMNS if name not in schema.names]
+    known = pa.schema([column for column in INDEX_SCHEMA if column.name not in lacking])
+    return bool(schema.equals(known))
 
 
 def tar_problem(path: Path, index: pa.Table) -> str | None:

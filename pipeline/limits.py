@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 
 def require(holds: bool, value: object, rule: str) -> None:
@@ -27,12 +28,27 @@ class Fetch:
     max_retry_after_s: float = 60.0
     """A host that asks for a longer pause is given up for that URL."""
     concurrency: int = 64
-    """Downloads in flight in one worker."""
+    """Downloads in flight in one worker at first; their number then follows what names and sockets bear."""
+    min_concurrency: int = 4
+    max_concurrency: int = 512
     per_host_concurrency: int = 4
     per_host_interval_s: float = 0.1
     """Least time between two requests to one host."""
+    hosts_per_address: int = 4
+    """All names on one address together are asked as much as so many hosts may be."""
+    host_down_after: int = 5
+    """Downloads in a row that a host must fail (no connection, no answer, or always busy) to be given up: its
+    other pictures are then rejected as host_down without a request."""
+    allowed_ports: tuple[int, ...] = (80, 443)
+    """Ports that may be asked; hosts that connect-to names are asked at any."""
     respect_opt_out: bool = True
-    """Keep out pictures whose X-Robots-Tag says noai, noimageai, noindex, noimageindex, noml or none."""
+    """Keep out pictures whose X-Robots-Tag says noai, noimageai, noindex, noimageindex, noml or none, or
+    whose site reserves the rights to mine them (TDM-Reservation)."""
+    read_tdm_file: bool = True
+    """Ask each host once for /.well-known/tdmrep.json, where such reservations stand, and respect it."""
+    do_not_fetch: str = ""
+    """File of what must never be asked for or kept, one per line: example.com, https://example.com/private/,
+    sha256:HASH, phash:HASH."""
     pairs_per_unit: int = 1_000
     """Pairs in one work unit: what is lost, at most, when a worker dies."""
 
@@ -41,7 +57,10 @@ class Fetch:
             require(
                 getattr(self, name) > 0, getattr(self, name), f"fetch.{name.replace('_', '-')} must be > 0"
             )
-        for name in ("max_bytes", "max_tries", "concurrency", "per_host_concurrency", "pairs_per_unit"):
+        for name in (
+            *("max_bytes", "max_tries", "min_concurrency", "per_host_concurrency", "hosts_per_address"),
+            *("host_down_after", "pairs_per_unit"),
+        ):
             require(
                 getattr(self, name) >= 1, getattr(self, name), f"fetch.{name.replace('_', '-')} must be >= 1"
             )
@@ -49,19 +68,56 @@ class Fetch:
             require(
                 getattr(self, name) >= 0, getattr(self, name), f"fetch.{name.replace('_', '-')} must be >= 0"
             )
+        between = self.min_concurrency <= self.concurrency <= self.max_concurrency
+        require(
+            between, self.concurrency, "fetch.concurrency must be from min-concurrency to max-concurrency"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decode:
+    """What decoding one picture may cost; a picture that costs more is dropped, and no other with it."""
+
+    max_memory_mb: int = 1_000
+    """Beyond what the decoder needs for itself. 100 million pixels of a plain JPEG or PNG take 400."""
+    max_cpu_s: float = 10.0
+    """Seconds of processor time; a photo takes 0.005. Idle ones count too, but a sixth."""
+
+    def __post_init__(self) -> None:
+        require(self.max_memory_mb >= 16, self.max_memory_mb, "decode.max-memory-mb must be >= 16")
+        require(self.max_cpu_s > 0, self.max_cpu_s, "decode.max-cpu-s must be > 0")
+
+
+ResizeMode = Literal["no", "border", "keep_ratio", "keep_ratio_largest", "center_crop"]
+Format = Literal["jpeg", "png", "webp"]
+ENDINGS: dict[Format, str] = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Encode:
     """How a picture is stored."""
 
-    shorter_side_px: int = 256
-    """Larger pictures are scaled down to this shorter side, their ratio kept; smaller ones stay."""
-    jpeg_quality: int = 95
+    resize: ResizeMode = "keep_ratio"
+    """keep_ratio: the shorter side becomes side-px. keep_ratio_largest: the longer one. center_crop: the
+    shorter, and the rest is cut off to a square. border: the longer, and white makes it a square. no: as is."""
+    side_px: int = 256
+    only_if_bigger: bool = True
+    """Leave smaller pictures as they are in every mode: neither enlarged nor cropped nor padded."""
+    format: Format = "jpeg"
+    quality: int = 95
+    """Of jpeg and webp, 1 to 100; png loses nothing."""
+    pass_through: bool = True
+    """Keep the compressed data of JPEGs that need no change (upright, sRGB, of the right size), without their
+    metadata, when the format is jpeg."""
 
     def __post_init__(self) -> None:
-        require(self.shorter_side_px >= 1, self.shorter_side_px, "encode.shorter-side-px must be >= 1")
-        require(1 <= self.jpeg_quality <= 100, self.jpeg_quality, "encode.jpeg-quality must be 1 to 100")
+        require(self.side_px >= 1, self.side_px, "encode.side-px must be >= 1")
+        require(1 <= self.quality <= 100, self.quality, "encode.quality must be 1 to 100")
+
+    @property
+    def ending(self) -> str:
+        """What the names of stored pictures end with: jpg, png or webp."""
+        return ENDINGS[self.format]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from filters.reasons import Drop
-from manifests.schema import INDEX_SCHEMA, SAMPLE_SCHEMA
+from manifests.schema import INDEX_SCHEMA, OF_TRIED_PAIRS, SAMPLE_SCHEMA
 
 _OF_A_CANDIDATE = ("url", "caption", "page_url", "source", "found_by", "licence", "author", "caption_origin")
 PAIR_SCHEMA = pa.schema(
@@ -39,11 +39,14 @@ IMAGE_SCHEMA = pa.schema(
             for name in (
                 *("offset", "num_bytes", "width", "height"),
                 *("original_width", "original_height", "original_bytes", "sha256", "phash"),
+                *("http_status", "etag", "last_modified", "final_url", "robots", "opt_out"),
             )
         ),
     ]
 )
 KEPT_SCHEMA = IMAGE_SCHEMA.append(INDEX_SCHEMA.field("num_duplicates"))
+# Rejections of these stages carry all of their pair, so that it can be tried again.
+TRIED_STAGES = ("fetch", "image")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,13 +83,24 @@ class Rejection:
     caption: str
     source: str
     kept_key: str | None = None
+    page_url: str | None = None
+    found_by: list[str] | None = None
+    licence: str | None = None
+    author: str | None = None
+    caption_origin: str | None = None
+    query_ids: list[int] | None = None
+    language: str | None = None
+    language_score: float | None = None
     thumbnail: bytes | None = None
 
 
 def reject(stage: str, drop: Drop, record: dict[str, Any] | Candidate, **extra: Any) -> Rejection:
-    """Return the Rejection of a candidate or of a row that has url, caption and source."""
+    """Return the Rejection of a candidate or of a row that has url, caption and source; of a pair that was
+    tried, with all that is known of it."""
     if isinstance(record, Candidate):
         record = {"url": record.url, "caption": record.caption, "source": record.source}
+    if stage in TRIED_STAGES:
+        extra |= {name: record.get(name) for name in OF_TRIED_PAIRS}
     return Rejection(
         stage=stage,
         reason=str(drop.reason),

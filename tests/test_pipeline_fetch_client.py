@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import time
 import tracemalloc
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from email.utils import formatdate
@@ -14,7 +14,8 @@ import pytest
 from aiohttp import web
 
 from filters.reasons import Drop, Reason
-from pipeline.fetch.client import open_client, retry_after_s
+from pipeline.fetch.answers import Download, retry_after_s
+from pipeline.fetch.client import open_client
 from pipeline.limits import Fetch, Network
 from pipeline.sample_web.server import Handler, Resource, Served, Web, serving
 
@@ -39,7 +40,13 @@ def served() -> Iterator[Served]:
 
 async def download(served: Served, url: str, limits: Fetch = LIMITS) -> bytes | Drop:
     async with open_client(Network(connect_to=served.connect_to), limits) as client:
-        return await client.download(url)
+        return await body_of(client.download(url))
+
+
+async def body_of(coming: Awaitable[Download | Drop]) -> bytes | Drop:
+    """The bytes alone."""
+    answer = await coming
+    return answer.body if isinstance(answer, Download) else answer
 
 
 async def outcome(served: Served, path: str, limits: Fetch = LIMITS) -> bytes | Reason:
@@ -113,22 +120,22 @@ async def test_a_declared_gigabyte_is_not_waited_for(served: Served) -> None:
 
 async def test_a_body_shorter_than_declared_is_no_picture() -> None:
     async with saying(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\nhalf") as served:
-        assert await outcome(served, "/short") == Reason.CONNECTION_FAILED
+        assert await outcome(served, "/short") == Reason.ANSWER_CUT_SHORT
 
 
 async def test_of_a_body_longer_than_declared_no_more_than_that_is_taken() -> None:
     async with saying(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfour and many more") as served:
-        assert await outcome(served, "/long") in (b"four", Reason.CONNECTION_FAILED)
+        assert await outcome(served, "/long") in (b"four", Reason.ANSWER_MALFORMED)
 
 
-async def test_what_is_no_http_is_a_failure_to_connect() -> None:
+async def test_what_is_no_http_is_malformed() -> None:
     async with saying(b"SSH-2.0-OpenSSH_9.6\r\n\r\n") as served:
-        assert await outcome(served, "/ssh") == Reason.CONNECTION_FAILED
+        assert await outcome(served, "/ssh") == Reason.ANSWER_MALFORMED
 
 
-async def test_a_header_without_end_is_a_failure_to_connect() -> None:
+async def test_a_header_without_end_is_malformed() -> None:
     async with saying(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000) as served:
-        assert await outcome(served, "/header") == Reason.CONNECTION_FAILED
+        assert await outcome(served, "/header") == Reason.ANSWER_MALFORMED
 
 
 async def test_a_compressed_answer_is_unpacked_and_the_limit_is_that_of_the_unpacked(served: Served) -> None:
@@ -137,7 +144,7 @@ async def test_a_compressed_answer_is_unpacked_and_the_limit_is_that_of_the_unpa
     add(served, "/broken", b"no gzip at all", Content_Encoding="gzip")
     assert await outcome(served, "/at") == b"x" * 1_000
     assert await outcome(served, "/above") == Reason.TOO_MANY_BYTES
-    assert await outcome(served, "/broken") == Reason.CONNECTION_FAILED
+    assert await outcome(served, "/broken") == Reason.ANSWER_MALFORMED
 
 
 async def test_a_gzip_bomb_is_given_up_before_it_fills_the_memory(served: Served) -> None:
@@ -236,14 +243,16 @@ async def test_an_address_that_is_not_public_is_refused_also_behind_a_redirect(
 
 @pytest.mark.parametrize("disguise", ["2130706433", "127.1", "0x7f000001", "017700000001"])
 async def test_a_disguised_loopback_address_is_never_connected_to(served: Served, disguise: str) -> None:
-    answer = await download(served, f"http://{disguise}:{served.port}/secret")
+    limits = replace(LIMITS, allowed_ports=(served.port,))
+    answer = await download(served, f"http://{disguise}:{served.port}/secret", limits)
     assert isinstance(answer, Drop)
     assert answer.reason in (Reason.ADDRESS_NOT_PUBLIC, Reason.URL_INVALID, Reason.NAME_NOT_RESOLVED)
     assert not served.web.num_requests
 
 
 async def test_a_name_that_resolves_to_loopback_is_refused(served: Served) -> None:
-    answer = await download(served, f"http://localhost:{served.port}/secret")
+    limits = replace(LIMITS, allowed_ports=(served.port,))
+    answer = await download(served, f"http://localhost:{served.port}/secret", limits)
     assert isinstance(answer, Drop)
     assert answer.reason == Reason.ADDRESS_NOT_PUBLIC
     assert not served.web.num_requests
@@ -254,9 +263,9 @@ async def test_a_name_that_has_no_address_is_told_apart(served: Served) -> None:
     assert answer == Drop(Reason.NAME_NOT_RESOLVED, "robots.txt: no address for nowhere.invalid")
 
 
-async def test_a_closed_port_is_a_failure_to_connect(served: Served) -> None:
+async def test_a_closed_port_says_that_its_host_is_down(served: Served) -> None:
     answer = await download(served, "http://closed.sample.test/cup.jpg")
-    assert answer == Drop(Reason.CONNECTION_FAILED, "robots.txt: ConnectionRefusedError")
+    assert answer == Drop(Reason.HOST_DOWN, "robots.txt: ConnectionRefusedError")
 
 
 # Tries
@@ -341,8 +350,8 @@ async def test_a_host_never_sees_more_requests_at_once_than_allowed(served: Serv
         served.web.add(f"{HOST}/{number}", Resource(body=b"x", delay_s=0.05))
     limits = replace(LIMITS, per_host_concurrency=3)
     async with open_client(Network(connect_to=served.connect_to), limits) as client:
-        bodies = await asyncio.gather(*(client.download(f"{HOST}/{number}") for number in range(9)))
-    assert bodies == [b"x"] * 9
+        answers = await asyncio.gather(*(client.download(f"{HOST}/{number}") for number in range(9)))
+    assert [answer.body for answer in answers if isinstance(answer, Download)] == [b"x"] * 9
     assert served.web.max_concurrent["a.sample.test"] == 3
 
 
@@ -373,9 +382,9 @@ async def test_a_pause_is_kept_towards_the_host_that_asked_for_it_and_no_other(s
         redirected = asyncio.create_task(client.download(f"{HOST}/there"))
         await asyncio.sleep(0.3)
         started = time.monotonic()
-        assert await client.download(f"{HOST}/cup") == b"cup"
+        assert await body_of(client.download(f"{HOST}/cup")) == b"cup"
         assert time.monotonic() - started < 0.3
-        assert await redirected == b"rested"
+        assert await body_of(redirected) == b"rested"
 
 
 async def test_one_robots_file_is_asked_for_once_however_many_pictures(served: Served) -> None:

@@ -7,9 +7,10 @@ from types import ModuleType
 
 import pytest
 
-import pipeline.fetch.client
+import pipeline.fetch.answers
 import pipeline.fetch.guard
 import pipeline.fetch.robots
+import pipeline.fetch.tdm
 from filters.reasons import Drop, Reason
 from pipeline.fetch.client import open_client
 from pipeline.fetch.robots import MAX_ROBOTS_BYTES, RobotsRules, check_opt_out
@@ -162,7 +163,9 @@ async def test_an_opt_out_keeps_a_picture_out_unless_the_operator_says_otherwise
     assert await outcome(none, shy, careless) == "kept"
 
 
-@pytest.mark.parametrize("module", [pipeline.fetch.client, pipeline.fetch.guard, pipeline.fetch.robots])
+@pytest.mark.parametrize(
+    "module", [pipeline.fetch.answers, pipeline.fetch.guard, pipeline.fetch.robots, pipeline.fetch.tdm]
+)
 def test_the_examples_in_docstrings_hold(module: ModuleType) -> None:
     result = doctest.testmod(module)
     assert result.attempted > 0

@@ -1,46 +1,31 @@
-"""One URL to its bytes or to the reason why not: tries, redirects, deadlines, sizes, robots, pace."""
+"""One URL to its bytes or to the reason why not: checks, tries, redirects, manners."""
 
-import asyncio
-import math
+import resource
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 
 import aiohttp
-from multidict import CIMultiDictProxy
 from yarl import URL
 
+from filters.do_not_fetch import DoNotFetch, read_do_not_fetch
 from filters.reasons import Drop, Reason
-from filters.urls import canonical_url
-from pipeline.fetch.guard import AddressRefusedError, ConnectTo, GuardedResolver, check_literal
+from filters.sampling import priority
+from pipeline.fetch.answers import Answer, Download, Failure, fact, plain
+from pipeline.fetch.breaker import Breaker
+from pipeline.fetch.exchange import exchange, tls_context
+from pipeline.fetch.gate import Gate, Sign
+from pipeline.fetch.guard import ConnectTo, check_url
+from pipeline.fetch.names import GuardedResolver, Names, NotFound, names_of_process
 from pipeline.fetch.pace import Pacer
-from pipeline.fetch.robots import MAX_ROBOTS_BYTES, USER_AGENT_TOKEN, RobotsRules, check_opt_out
+from pipeline.fetch.robots import USER_AGENT_TOKEN, check_opt_out
+from pipeline.fetch.sites import UNREACHED, Sites, Verdict
+from pipeline.fetch.tdm import header_reserves
 from pipeline.limits import Fetch, Network
 
-READ_SIZE = 64 * 1024
-REDIRECTS = {301, 302, 303, 307, 308}
-BUSY = {429, 500, 502, 503, 504}
-# A host that answers for its robots.txt, but with nothing that can be read as rules, forbids all.
-UNREADABLE = {Reason.HTTP_ERROR, Reason.RATE_LIMITED, Reason.TOO_MANY_BYTES, Reason.TOO_MANY_REDIRECTS}
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The final answer of a URL."""
-
-    status: int
-    headers: CIMultiDictProxy[str]
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """An answer that did not come. `retry_after_s`: when another try may help, None when none will."""
-
-    drop: Drop
-    retry_after_s: float | None = None
+NO_RULES_ASKED = Verdict(None, "")
 
 
 def user_agent(contact: str) -> str:
@@ -50,18 +35,50 @@ def user_agent(contact: str) -> str:
 
 @asynccontextmanager
 async def open_client(
-    network: Network, limits: Fetch, headers: Mapping[str, str] | None = None
+    network: Network,
+    limits: Fetch,
+    headers: Mapping[str, str] | None = None,
+    names: Names | None = None,
 ) -> AsyncIterator["Client"]:
     """Open the one client of an event loop: connections kept alive, one TLS context, guarded names. `headers`
-    go with every request, to whichever host a redirect leads."""
-    resolver = GuardedResolver(ConnectTo.parse(network.connect_to))
-    connector = aiohttp.TCPConnector(resolver=resolver, limit=0, ttl_dns_cache=600)
+    go with every request, to whichever host a redirect leads. `names`: in the place of the process's own.
+
+    Proxies, credentials and cookies of this machine's environment are not used.
+    """
+    connect_to, names = ConnectTo.parse(network.connect_to), names or names_of_process()
+    connector = aiohttp.TCPConnector(
+        resolver=GuardedResolver(connect_to, names, limits.connect_timeout_s),
+        ssl=tls_context(),
+        limit=0,  # the gate limits them
+        use_dns_cache=False,  # `names` remembers
+        happy_eyeballs_delay=None,  # one address at a time, so that its limits hold
+    )
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=limits.connect_timeout_s)
     named = {"User-Agent": user_agent(network.contact), "Accept": "image/*,*/*;q=0.5", **(headers or {})}
     async with aiohttp.ClientSession(
-        connector=connector, timeout=timeout, headers=named, cookie_jar=aiohttp.DummyCookieJar()
+        connector=connector,
+        timeout=timeout,
+        headers=named,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
     ) as session:
-        yield Client(session, limits)
+        yield Client(session, limits, connect_to, names, read_do_not_fetch(limits.do_not_fetch))
+
+
+@dataclass(slots=True)
+class _Course:
+    """A download under way: what is left of its time, and where it has got to."""
+
+    left_s: float
+    max_bytes: int
+    is_picture: bool = True
+    is_service: bool = False
+    url: URL = field(default_factory=URL)
+    verdict: Verdict = NO_RULES_ASKED
+
+    @property
+    def origin(self) -> str:
+        return f"{self.url.scheme}://{self.url.raw_authority}"
 
 
 @dataclass
@@ -70,149 +87,179 @@ class Client:
 
     session: aiohttp.ClientSession
     limits: Fetch
+    connect_to: ConnectTo
+    names: Names
+    do_not_fetch: DoNotFetch
+    gate: Gate = field(init=False)
     _pacer: Pacer = field(init=False)
-    _in_flight: asyncio.Semaphore = field(init=False)
-    _robots: dict[str, "asyncio.Task[RobotsRules | Drop]"] = field(default_factory=dict)
+    _breaker: Breaker = field(init=False)
+    _sites: Sites = field(init=False)
+    _wanted: Counter[str] = field(default_factory=Counter)
+    """Downloads under way for each host, which say whether its connections are worth keeping."""
 
     def __post_init__(self) -> None:
-        self._pacer = Pacer(self.limits.per_host_concurrency, self.limits.per_host_interval_s)
-        self._in_flight = asyncio.Semaphore(self.limits.concurrency)
+        limits = self.limits
+        self._pacer = Pacer(limits.per_host_concurrency, limits.per_host_interval_s, limits.hosts_per_address)
+        most = max(1, min(limits.max_concurrency, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2))
+        self.gate = Gate(min(limits.concurrency, most), min(limits.min_concurrency, most), most)
+        self._breaker = Breaker(limits.host_down_after)
+        self._sites = Sites(self._get_rules, limits.read_tdm_file and limits.respect_opt_out)
 
-    async def download(self, url: str) -> bytes | Drop:
-        """Return the bytes of a picture, or why they were not to be had."""
-        answer = await self._get(url, self.limits.max_bytes, obey_robots=True)
-        if isinstance(answer, Drop):
-            return answer
-        if self.limits.respect_opt_out and (drop := check_opt_out(answer.headers.getall("X-Robots-Tag", []))):
-            return drop
+    async def download(self, url: str) -> Download | Drop:
+        """Return the bytes of a picture with what is to be known of them, or why they were not to be had."""
+        course = _Course(self.limits.timeout_s, self.limits.max_bytes)
+        answer = await self._get(url, course)
+        if isinstance(answer, Failure):
+            return answer.drop
+        tags, tdm = (answer.headers.getall(name, []) for name in ("X-Robots-Tag", "TDM-Reservation"))
+        if self.limits.respect_opt_out:
+            if drop := check_opt_out(tags):
+                return drop
+            reserved = header_reserves(tdm)
+            if reserved or (reserved is None and course.verdict.reserved):
+                where = "its header" if reserved else "tdmrep.json"
+                return Drop(Reason.OPTED_OUT, f"TDM-Reservation: 1 in {where}")
         if answer.status != 200:
             return Drop(Reason.HTTP_ERROR, f"status {answer.status}")
-        return answer.body
+        seen = [f"X-Robots-Tag: {tag}" for tag in tags] + [f"TDM-Reservation: {value}" for value in tdm]
+        if course.verdict.reserved is not None:
+            seen.append(f"tdmrep.json: {int(course.verdict.reserved)}")
+        final_url = str(course.url)
+        return Download(
+            body=answer.body,
+            http_status=answer.status,
+            etag=fact(answer.headers, "ETag"),
+            last_modified=fact(answer.headers, "Last-Modified"),
+            final_url=final_url if final_url != url else None,
+            robots=course.verdict.robots,
+            opt_out=plain("; ".join(seen)) if seen else None,
+        )
 
     async def ask(self, url: str) -> Answer | Drop:
         """Return the answer of a service that is there to be asked, such as a search API, whatever its
         status: its robots.txt, which speaks to crawlers, is not consulted."""
-        return await self._get(url, self.limits.max_bytes, obey_robots=False)
+        course = _Course(self.limits.timeout_s, self.limits.max_bytes, is_picture=False, is_service=True)
+        answer = await self._get(url, course)
+        return answer.drop if isinstance(answer, Failure) else answer
 
-    async def _get(self, url: str, max_bytes: int, *, obey_robots: bool) -> Answer | Drop:
-        """Try until there is an answer, the failure is final or the tries are used up."""
-        failure = Failure(Drop(Reason.CONNECTION_FAILED, "not tried"))
-        for _ in range(self.limits.max_tries):
-            outcome = await self._follow(URL(url, encoded=True), max_bytes, obey_robots)
-            if isinstance(outcome, Answer):
-                return outcome
-            failure = outcome
-            if not self._worth_another_try(failure):
-                break
-        return failure.drop
+    async def _get_rules(self, url: str, max_bytes: int) -> Answer | Failure:
+        return await self._get(url, _Course(self.limits.timeout_s, max_bytes, is_picture=False))
 
-    async def _follow(self, url: URL, max_bytes: int, obey_robots: bool) -> Answer | Failure:
+    async def _get(self, url: str, course: _Course) -> Answer | Failure:
+        """Try until there is an answer, the failure is final or the tries or the time are used up."""
+        try:
+            first = URL(url, encoded=True)
+        except ValueError:
+            return Failure(drop=Drop(Reason.URL_INVALID, "not a URL that can be asked for"))
+        host = first.raw_host or ""
+        self._wanted[host] += 1
+        try:
+            for number in range(self.limits.max_tries):
+                course.url = first
+                outcome = await self._follow(course)
+                if isinstance(outcome, Answer) or not self._rest(outcome, course, number):
+                    break
+        finally:
+            self._wanted[host] -= 1
+            if not self._wanted[host]:
+                del self._wanted[host]
+        if isinstance(outcome, Answer):
+            self._breaker.answered(course.origin)
+        elif outcome.is_hosts and course.is_picture:
+            self._breaker.failed(course.origin, outcome.drop)
+        return outcome
+
+    def _rest(self, failure: Failure, course: _Course, number: int) -> bool:
+        """Let the host that failed rest; return whether another try may help."""
+        if not failure.passing or course.left_s <= 0:
+            return False
+        limit = self.limits.max_retry_after_s
+        if failure.pause_s is not None and failure.pause_s > limit:
+            if course.is_picture:  # the rest of this host's pictures need not ask to learn the same
+                detail = f"{failure.drop.detail}, and a pause of {failure.pause_s:.0f} s > {limit:g} s"
+                drop = Drop(failure.drop.reason, detail)
+                self._breaker.rest(course.origin, failure.pause_s, drop)
+            return False
+        pause_s = failure.pause_s
+        if (
+            pause_s is None
+        ):  # drawn by hash between a half and one and a half, so that hosts do not beat in time
+            jitter = 0.5 + priority(f"{course.url} {number}", salt="backoff") / 2**64
+            pause_s = min(limit, failure.backoff_s * 2**number * jitter)
+        # The pause is for the host that asked for it, which a redirect may have led to.
+        self._pacer.pause(course.url.raw_host or "", pause_s)
+        return True
+
+    async def _follow(self, course: _Course) -> Answer | Failure:
         """Follow redirects hop by hop: every hop is checked, paced and counted against one deadline."""
-        left_s = self.limits.timeout_s
         for _ in range(self.limits.max_redirects + 1):
-            if drop := check_literal(url) or (await self._check_robots(url) if obey_robots else None):
-                return Failure(drop)
-            async with self._pacer.slot(url.host or ""), self._in_flight:
-                started = time.monotonic()
-                outcome = await self._request(url, max_bytes, left_s)
-                left_s -= time.monotonic() - started
-            if isinstance(outcome, Failure) and self._worth_another_try(outcome):
-                # The pause is for the host that asked for it, which a redirect may have led to.
-                self._pacer.pause(url.host or "", outcome.retry_after_s or 0.0)
+            if drop := await self._check(course):
+                return Failure(drop=drop)
+            outcome = await self._request(course)
             if not isinstance(outcome, URL):
                 return outcome
-            url = outcome
-        return Failure(Drop(Reason.TOO_MANY_REDIRECTS, f"more than {self.limits.max_redirects} redirects"))
+            course.url = outcome
+        detail = f"more than {self.limits.max_redirects} redirects"
+        return Failure(drop=Drop(Reason.TOO_MANY_REDIRECTS, detail))
 
-    def _worth_another_try(self, failure: Failure) -> bool:
-        return failure.retry_after_s is not None and failure.retry_after_s <= self.limits.max_retry_after_s
+    async def _check(self, course: _Course) -> Drop | None:
+        """Return why the next hop may not be asked for: what it says itself, then its site's rules."""
+        url = course.url
+        free_port = course.is_service or self.connect_to.find(url.raw_host or "") is not None
+        if drop := check_url(url, None if free_port else self.limits.allowed_ports):
+            return drop
+        if drop := self.do_not_fetch.check_url(str(url)):
+            return drop
+        if not course.is_picture:
+            return None
+        course.verdict = await self._sites.check(url)
+        return course.verdict.drop or self._breaker.check(course.origin)
 
-    async def _request(self, url: URL, max_bytes: int, left_s: float) -> Answer | Failure | URL:
-        """Make one request: its answer, its failure, or where it redirects to."""
+    async def _request(self, course: _Course) -> Answer | Failure | URL:
+        """Make one request in its turn: that of its host, of its address and of this worker."""
+        host = course.url.raw_host or ""
+        address = await self._address(host, course)
+        if isinstance(address, Failure):
+            self.gate.note(address.sign)
+            return address
+        await self._pacer.enter(host, address)
         try:
-            async with asyncio.timeout(left_s), self.session.get(url, allow_redirects=False) as response:
-                if response.status in REDIRECTS and "Location" in response.headers:
-                    return _redirect(url, response.headers["Location"])
-                if response.status in BUSY:
-                    return _busy(response.status, response.headers.get("Retry-After"))
-                body = await _read(response, max_bytes)
-                return (
-                    Answer(response.status, response.headers, body)
-                    if isinstance(body, bytes)
-                    else Failure(body)
+            if course.is_picture and (drop := self._breaker.check(course.origin)):
+                return Failure(drop=drop)  # the host went down while this download waited
+            await self.gate.enter()
+            started = time.monotonic()
+            try:
+                outcome = await exchange(
+                    self.session,
+                    course.url,
+                    max_bytes=course.max_bytes,
+                    deadline_s=course.left_s,
+                    keep_alive=not course.is_picture or self._wanted[host] > 1,
+                    read_errors=course.is_service,
                 )
-        except TimeoutError:
-            return Failure(Drop(Reason.TIMEOUT, f"no whole answer within {self.limits.timeout_s:g} s"))
-        except aiohttp.ClientConnectorDNSError as error:
-            if isinstance(error.os_error, AddressRefusedError):
-                return Failure(Drop(Reason.ADDRESS_NOT_PUBLIC, str(error.os_error)))
-            return Failure(Drop(Reason.NAME_NOT_RESOLVED, f"no address for {url.host}"))
-        except aiohttp.ClientConnectorError as error:
-            return Failure(Drop(Reason.CONNECTION_FAILED, f"{type(error.os_error).__name__}"))
-        except aiohttp.InvalidURL:
-            return Failure(Drop(Reason.URL_INVALID, "not a URL that can be asked for"))
-        except (aiohttp.ClientError, OSError) as error:
-            # The connection broke after it was made: worth another try.
-            return Failure(Drop(Reason.CONNECTION_FAILED, type(error).__name__), retry_after_s=0.2)
+            finally:
+                self.gate.leave()
+        finally:
+            self._pacer.leave(host, address)
+        course.left_s -= time.monotonic() - started
+        self._learn(host, outcome)
+        return outcome
 
-    async def _check_robots(self, url: URL) -> Drop | None:
-        origin = str(url.origin())
-        if origin not in self._robots:
-            self._robots[origin] = asyncio.create_task(self._read_robots(f"{origin}/robots.txt"))
-        rules = await self._robots[origin]
-        return rules if isinstance(rules, Drop) else rules.check(str(url))
+    async def _address(self, host: str, course: _Course) -> str | Failure:
+        """Return the address whose limits count, which is the one that will be connected to."""
+        if served := self.connect_to.find(host):
+            return f"{served[0]}:{served[1]}"
+        if (
+            host[-1:].isdigit() or ":" in host
+        ):  # an address itself, or a disguise of one that has no other name
+            return host
+        found = await self.names.find(host, min(self.limits.connect_timeout_s, course.left_s))
+        if isinstance(found, NotFound):
+            sign = Sign.STRAINED if found.passing else Sign.GOOD
+            return Failure(drop=found.drop, passing=found.passing, is_hosts=True, sign=sign)
+        return found.addresses[0]
 
-    async def _read_robots(self, url: str) -> RobotsRules | Drop:
-        """Read an origin's rules; a host that cannot be reached for them is not asked for pictures."""
-        answer = await self._get(url, MAX_ROBOTS_BYTES, obey_robots=False)
-        if isinstance(answer, Answer):
-            return RobotsRules(answer.status, answer.body)
-        if answer.reason in UNREADABLE:
-            return Drop(Reason.ROBOTS_DISALLOWED, f"robots.txt: {answer.detail}")
-        return Drop(answer.reason, f"robots.txt: {answer.detail}")
-
-
-async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes | Drop:
-    """Read a body while it is small enough; what its header declares is only a hint to stop early."""
-    too_many = Drop(Reason.TOO_MANY_BYTES, f"more than {max_bytes} bytes")
-    if (response.content_length or 0) > max_bytes:
-        return too_many
-    chunks = bytearray()
-    async for chunk in response.content.iter_chunked(READ_SIZE):
-        chunks += chunk
-        if len(chunks) > max_bytes:
-            return too_many
-    return bytes(chunks)
-
-
-def _redirect(url: URL, location: str) -> URL | Failure:
-    try:
-        target = canonical_url(str(url.join(URL(location))))
-    except ValueError:
-        target = None
-    if target is None:
-        return Failure(Drop(Reason.URL_INVALID, "redirects to what is not an http or https URL"))
-    return URL(target, encoded=True)
-
-
-def _busy(status: int, retry_after: str | None) -> Failure:
-    reason = Reason.RATE_LIMITED if status == 429 else Reason.HTTP_ERROR
-    return Failure(Drop(reason, f"status {status}"), retry_after_s=retry_after_s(retry_after))
-
-
-def retry_after_s(value: str | None) -> float:
-    """Read a Retry-After header (seconds or a date); 1 s where there is none or it cannot be read.
-
-    >>> retry_after_s("2"), retry_after_s(None), retry_after_s("soon")
-    (2.0, 1.0, 1.0)
-    """
-    if value is None:
-        return 1.0
-    try:
-        seconds = float(value)
-        return 1.0 if math.isnan(seconds) else max(0.0, seconds)
-    except ValueError:
-        try:
-            return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-        except ValueError:
-            return 1.0
+    def _learn(self, host: str, outcome: Answer | Failure | URL) -> None:
+        self.gate.note(outcome.sign if isinstance(outcome, Failure) else Sign.GOOD)
+        if isinstance(outcome, Failure) and outcome.is_hosts and outcome.drop.reason in UNREACHED:
+            self.names.try_next(host)

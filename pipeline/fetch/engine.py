@@ -15,10 +15,12 @@ from typing import IO, Any
 
 import pyarrow.parquet as pq
 
+from filters.hashes import sha256_hex
 from filters.reasons import Drop, Reason
 from filters.sampling import content_key
 from manifests.store import written_whole
 from pipeline.config import BuildConfig
+from pipeline.fetch.answers import Download
 from pipeline.fetch.client import Client, open_client
 from pipeline.fetch.pixels import EncodedPicture, encode_picture, pillow_kept_quiet, thumbnail
 from pipeline.limits import Network
@@ -107,37 +109,51 @@ class _Unit:
 
     async def fetch_pair(self, number: int, pair: Row, tar: IO[bytes]) -> None:
         self.tally.add("fetch/in")
-        data = await self.read(pair["url"])
-        if isinstance(data, Drop):
-            self.tally.add(f"fetch/dropped/{data.reason}")
-            self.rejections.append(reject(FETCH, data, pair))
+        download = await self.read(pair["url"])
+        if isinstance(download, Drop):
+            self.tally.add(f"fetch/dropped/{download.reason}")
+            self.rejections.append(reject(FETCH, download, pair))
         else:
+            data = download.body
             self.tally.add("fetch/out")
             self.tally.add("fetch/bytes", len(data))
             encode = functools.partial(encode_picture, data, self.config.image, self.config.encode)
             picture = await asyncio.get_running_loop().run_in_executor(self.threads, encode)
             if isinstance(picture, Drop):
                 self.tally.add(f"image/dropped/{picture.reason}")
-                small = thumbnail(data) if number < PAIRS_WITH_THUMBNAILS else None
+                # A picture without a hash cannot be told from a listed one: then none is shown.
+                shown = number < PAIRS_WITH_THUMBNAILS and not self.client.do_not_fetch.phashes
+                small = thumbnail(data) if shown else None
                 self.rejections.append(reject(IMAGE, picture, pair, thumbnail=small))
             else:
-                self.tally.add("image/out")
-                self.stage(pair, picture, tar)
+                if drop := self.client.do_not_fetch.check_phash(picture.phash):
+                    self.tally.add(f"image/dropped/{drop.reason}")
+                    self.rejections.append(reject(IMAGE, drop, pair))
+                else:
+                    self.tally.add("image/out")
+                    self.stage(pair, download, picture, tar)
 
-    async def read(self, url: str) -> bytes | Drop:
+    async def read(self, url: str) -> Download | Drop:
         """Return the bytes at a URL: over HTTP, or from the source that has it on this machine."""
         local = self.config.sources.owner_of(url)
         if local is None:
-            return await self.client.download(url)
-        return local.read_bytes(url) or Drop(Reason.SOURCE_ERROR, "the file is gone or empty")
+            found: Download | Drop = await self.client.download(url)
+        elif data := local.read_bytes(url):
+            found = Download(body=data)
+        else:
+            found = Drop(Reason.SOURCE_ERROR, "the file is gone or empty")
+        if isinstance(found, Drop) or not self.client.do_not_fetch.sha256s:
+            return found
+        return self.client.do_not_fetch.check_sha256(sha256_hex(found.body)) or found
 
-    def stage(self, pair: Row, picture: EncodedPicture, tar: IO[bytes]) -> None:
+    def stage(self, pair: Row, download: Download, picture: EncodedPicture, tar: IO[bytes]) -> None:
         offset = append_member(tar, f"{pair['pair_id']}.jpg", picture.data)
         measured = {name: getattr(picture, name) for name in picture.__slots__ if name != "data"}
         self.rows.append(
             {
                 **pair,
                 **measured,
+                **download.facts(),
                 "key": content_key(picture.sha256, pair["caption"]),
                 "unit": self.name,
                 "offset": offset,

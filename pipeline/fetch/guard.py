@@ -1,15 +1,13 @@
-"""Which addresses may be reached: public ones, and those that connect_to names.
+"""Which addresses may be reached: public ones on allowed ports, and those that connect_to names.
 
-Checked where names become addresses, so that the address which was checked is the one connected to, also
-behind a redirect or a name that changes its mind.
+Addresses are checked where names become addresses (see `names`), so that the address which was checked is
+the one connected to, also behind a redirect or a name that changes its mind. Proxies that the environment
+names are not used: a proxy would resolve names itself, and reach for us what must not be reached.
 """
 
 import ipaddress
-import socket
 from dataclasses import dataclass
 
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from filters.reasons import Drop, Reason
@@ -17,12 +15,19 @@ from filters.reasons import Drop, Reason
 # IPv6 addresses that routers turn into IPv4 ones (RFC 6052), and all that are given out as public (RFC 4291).
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 PUBLIC_IPV6 = ipaddress.ip_network("2000::/3")
+# What Python 3.11 calls global and yet is no server's own: protocol assignments (RFC 6890), relays of 6to4
+# (RFC 7526) and every 6to4 address, which leads through them, documentation (RFC 9637).
+NOT_SERVED = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "2002::/16", "3fff::/20")))
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class AddressRefusedError(OSError):
-    """A name whose address is not public."""
+    """A name without an address that may be reached; the Drop says why."""
+
+    def __init__(self, drop: Drop) -> None:
+        super().__init__(str(drop))
+        self.drop = drop
 
 
 def check_address(address: str) -> Drop | None:
@@ -39,22 +44,38 @@ def check_address(address: str) -> Drop | None:
 
 
 def _is_public(ip: Address) -> bool:
+    if any(ip.version == block.version and ip in block for block in NOT_SERVED):
+        return False
     if isinstance(ip, ipaddress.IPv4Address):
         return ip.is_global and not ip.is_multicast
     nat64 = ipaddress.IPv4Address(ip.packed[12:]) if ip in NAT64 else None
-    if carried := ip.ipv4_mapped or ip.sixtofour or nat64:
+    if carried := ip.ipv4_mapped or nat64:
         return _is_public(carried)
     return ip in PUBLIC_IPV6 and ip.is_global
 
 
-def check_literal(url: URL) -> Drop | None:
-    """Check a URL whose host is an address itself: the client resolves no name for it."""
-    host = url.host or ""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return None
-    return check_address(host)
+def check_url(url: URL, allowed_ports: tuple[int, ...] | None) -> Drop | None:
+    """Check what a URL itself says: credentials, an address in the place of a name, the port.
+
+    `allowed_ports` None allows all, for services whose address the operator gave.
+    """
+    if url.raw_user is not None or url.raw_password is not None:
+        return Drop(Reason.URL_INVALID, "a URL with credentials")
+    host = url.raw_host or ""
+    # Only what can be an address is parsed as one: an IPv4 address ends with a digit, an IPv6 one has colons.
+    if host and (host[-1].isdigit() or ":" in host):
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            pass
+        else:
+            if drop := check_address(host):
+                return drop
+    if allowed_ports is not None and url.port not in allowed_ports:
+        return Drop(
+            Reason.PORT_REFUSED, f"port {url.port} is not one of {', '.join(map(str, allowed_ports))}"
+        )
+    return None
 
 
 @dataclass(frozen=True)
@@ -75,33 +96,8 @@ class ConnectTo:
 
     def find(self, host: str) -> tuple[str, int] | None:
         """Return the address and port for a name, the exact entry before the domain's."""
+        if not self.addresses:
+            return None
+        host = host.lower()
         domain = host.partition(".")[2]
         return self.addresses.get(host) or self.addresses.get(f"*.{domain}")
-
-
-class GuardedResolver(AbstractResolver):
-    """Resolve names for aiohttp, connect_to first; raise AddressRefusedError for what is not public."""
-
-    def __init__(self, connect_to: ConnectTo) -> None:
-        self._connect_to = connect_to
-        self._names = ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """Return the addresses that `host` may be reached at."""
-        if found := self._connect_to.find(host.lower()):
-            return [
-                ResolveResult(
-                    hostname=host, host=found[0], port=found[1], family=socket.AF_INET, proto=0, flags=0
-                )
-            ]
-        results = await self._names.resolve(host, port, family)
-        allowed = [result for result in results if check_address(result["host"]) is None]
-        if not allowed:
-            raise AddressRefusedError(f"{host} is at {results[0]['host']}, which is not a public address")
-        return allowed
-
-    async def close(self) -> None:
-        """Release the resolver."""
-        await self._names.close()

@@ -1,44 +1,126 @@
-"""How often a host is asked: so many requests at once, so much time between two, and pauses it asks for."""
+"""How often hosts and addresses are asked: how many requests at once, what time between two, what pauses."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+MAX_IDLE = 10_000
 
-@dataclass
-class _Host:
-    slots: asyncio.Semaphore
+
+@dataclass(slots=True)
+class _Lane:
+    """A host, or an address."""
+
+    free: int
+    interval_s: float
     next_start: float = 0.0
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    paused_until: float = 0.0
+    num_users: int = 0
+    waiting: "deque[asyncio.Future[None]]" = field(default_factory=deque)
+
+    async def enter(self) -> None:
+        self.num_users += 1
+        try:
+            if self.free > 0:
+                self.free -= 1
+            else:
+                turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                self.waiting.append(turn)
+                try:
+                    await turn  # set by leave(), which hands its slot over
+                except asyncio.CancelledError:
+                    if turn.done() and not turn.cancelled():
+                        self._hand_over()
+                    raise
+        except asyncio.CancelledError:
+            self.num_users -= 1
+            raise
+        try:
+            await self._wait_for_start()
+        except asyncio.CancelledError:
+            self.leave()
+            raise
+
+    async def _wait_for_start(self) -> None:
+        while True:
+            now = time.monotonic()
+            start = max(now, self.next_start, self.paused_until)
+            self.next_start = start + self.interval_s
+            if start <= now:
+                return
+            await asyncio.sleep(start - now)
+            if self.paused_until <= time.monotonic():
+                return
+
+    def leave(self) -> None:
+        self.num_users -= 1
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        while self.waiting:
+            turn = self.waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self.free += 1
+
+    def idle(self, now: float) -> bool:
+        return not self.num_users and self.next_start <= now and self.paused_until <= now
 
 
 class Pacer:
-    """Per-host limits of one worker. A host's pairs all go to one worker, so they hold for the build."""
+    """Limits per host and per address of one worker.
 
-    def __init__(self, per_host_concurrency: int, per_host_interval_s: float) -> None:
-        self._concurrency = per_host_concurrency
-        self._interval_s = per_host_interval_s
-        self._hosts: dict[str, _Host] = {}
+    A host's pairs all go to one worker, so its limits hold for the build. Those of an address hold for the
+    names on it that this worker asks.
+    """
 
-    @asynccontextmanager
-    async def slot(self, host: str) -> AsyncIterator[None]:
-        """Wait for this host's turn and hold one of its slots."""
-        state = self._state(host)
-        async with state.slots:
-            async with state.turn:
-                while (wait_s := state.next_start - time.monotonic()) > 0:
-                    await asyncio.sleep(wait_s)  # a pause() meanwhile moves next_start: look again
-                state.next_start = time.monotonic() + self._interval_s
-            yield
+    def __init__(self, per_host_concurrency: int, per_host_interval_s: float, hosts_per_address: int) -> None:
+        self._of_host = (per_host_concurrency, per_host_interval_s)
+        self._of_address = (
+            per_host_concurrency * hosts_per_address,
+            per_host_interval_s / hosts_per_address,
+        )
+        self._lanes: dict[str, _Lane] = {}
+
+    async def enter(self, host: str, address: str) -> None:
+        """Wait for the turn of this host at this address, and hold one slot of each until `leave`."""
+        lane = self._lane(host, self._of_host)
+        await lane.enter()
+        try:
+            await self._lane(f"@{address}", self._of_address).enter()
+        except asyncio.CancelledError:
+            lane.leave()
+            raise
+
+    def leave(self, host: str, address: str) -> None:
+        """Give the slots back."""
+        for name in (host, f"@{address}"):
+            self._lanes[name].leave()
 
     def pause(self, host: str, seconds: float) -> None:
         """Start no request to this host for so long."""
-        state = self._state(host)
-        state.next_start = max(state.next_start, time.monotonic() + seconds)
+        lane = self._lane(host, self._of_host)
+        lane.paused_until = max(lane.paused_until, time.monotonic() + seconds)
 
-    def _state(self, host: str) -> _Host:
-        if host not in self._hosts:
-            self._hosts[host] = _Host(asyncio.Semaphore(self._concurrency))
-        return self._hosts[host]
+    def num_users(self, host: str) -> int:
+        """Return how many requests hold or await a slot of this host."""
+        lane = self._lanes.get(host)
+        return lane.num_users if lane else 0
+
+    def _lane(self, name: str, limits: Sequence[float]) -> _Lane:
+        lane = self._lanes.get(name)
+        if lane is None:
+            if len(self._lanes) >= MAX_IDLE:
+                self._forget_idle()
+            concurrency, interval_s = limits
+            lane = self._lanes[name] = _Lane(int(concurrency), interval_s)
+        return lane
+
+    def _forget_idle(self) -> None:
+        """Forget hosts that nobody asks: millions of them pass by in a long build."""
+        now = time.monotonic()
+        for name in [name for name, lane in self._lanes.items() if lane.idle(now)]:
+            del self._lanes[name]

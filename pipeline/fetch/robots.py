@@ -20,6 +20,7 @@ class RobotsRules:
         """`status` and `body` are the final answer for /robots.txt: 2xx is parsed, 4xx allows all, any
         other forbids all (RFC 9309, 2.3.1)."""
         self._status = status
+        self.absent = 400 <= status < 500
         self._parsed = Protego.parse(body.decode("utf-8-sig", "replace")) if 200 <= status < 300 else None
 
     def check(self, url: str) -> Drop | None:
@@ -28,7 +29,7 @@ class RobotsRules:
             if self._parsed.can_fetch(url, USER_AGENT_TOKEN):
                 return None
             return Drop(Reason.ROBOTS_DISALLOWED, f"robots.txt disallows {USER_AGENT_TOKEN}")
-        if 400 <= self._status < 500:
+        if self.absent:
             return None
         return Drop(Reason.ROBOTS_DISALLOWED, f"robots.txt answered {self._status}")
 

@@ -172,7 +172,7 @@ def answer_roles() -> dict[str, Role]:
             partial(
                 put_unserved,
                 url=f"http://{CLOSED_HOST}/{{name}}.jpg",
-                reason=Reason.CONNECTION_FAILED,
+                reason=Reason.HOST_DOWN,
             ),
             draws=False,
         ),

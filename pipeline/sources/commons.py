@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from filters.reasons import Drop, Reason
 from filters.text import normalise_caption
-from pipeline.fetch.client import Answer, retry_after_s
+from pipeline.fetch.answers import Answer, retry_after_s
 from pipeline.limits import Network, require
 from pipeline.records import Candidate, Query, Rejection, reject
 from pipeline.sources.journal import Page

@@ -17,7 +17,8 @@ from urllib.parse import urlencode, urljoin
 import aiohttp
 import orjson
 
-from pipeline.fetch.client import Answer, open_client
+from pipeline.fetch.answers import Answer
+from pipeline.fetch.client import open_client
 from pipeline.limits import Fetch, Network, require
 from pipeline.records import Candidate, Query, Rejection
 from pipeline.sources.journal import Page

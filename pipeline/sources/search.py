@@ -14,7 +14,8 @@ from typing import Any, Protocol
 import orjson
 
 from filters.reasons import Drop, Reason
-from pipeline.fetch.client import Answer, Client, open_client
+from pipeline.fetch.answers import Answer
+from pipeline.fetch.client import Client, open_client
 from pipeline.limits import Fetch, Network, require
 from pipeline.records import Candidate, Query, Rejection, reject
 from pipeline.sources.journal import Journal, Page

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from filters.reasons import Drop, Reason
-from pipeline.fetch.client import Answer
+from pipeline.fetch.answers import Answer
 from pipeline.limits import Network, require
 from pipeline.records import Candidate, Query, Rejection
 from pipeline.sources.journal import Page
