@@ -1,7 +1,7 @@
 """The records of a dataset's manifest and the columns of its tables. No I/O here: see `store`.
 
 <dataset>/manifest.json             written last, atomically: present means complete
-          shards/00000.tar          <key>.jpg <key>.txt <key>.json
+          shards/00000.tar          <key>.jpg (or .png, .webp) <key>.txt <key>.json
           shards/sizes.json         {"00000.tar": 9987, ...}, where open_clip looks for it
           index/00000.parquet       INDEX_SCHEMA, one row per pair, in the order of the shard
           rejections/*.parquet      REJECTION_SCHEMA, one row per dropped record
@@ -50,7 +50,10 @@ INDEX_SCHEMA = pa.schema(
         ("last_modified", pa.string()),  # as its server gave it; may be null
         ("final_url", pa.string()),  # where redirects led; null where there was none
         ("robots", pa.string()),  # what robots.txt said: "allowed", or "no rules" where there was none
-        ("opt_out", pa.string()),  # X-Robots-Tag and TDM-Reservation as seen, also where they allow; may be null
+        (
+            "opt_out",
+            pa.string(),
+        ),  # X-Robots-Tag and TDM-Reservation as seen, also where they allow; may be null
     ]
 )
 

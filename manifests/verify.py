@@ -19,6 +19,8 @@ from manifests.store import (
     sha256_of_file,
 )
 
+PICTURE_ENDINGS = ("jpg", "png", "webp")
+
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
@@ -151,16 +153,18 @@ def is_index(schema: pa.Schema) -> bool:
 def tar_problem(path: Path, index: pa.Table) -> str | None:
     """Return how the members of a tar differ from its index, None where they do not."""
     rows = index.select(["key", "offset", "num_bytes"]).to_pylist()
-    wanted = [
-        (f"{row['key']}.{ending}", row if ending == "jpg" else None)
-        for row in rows
-        for ending in ("jpg", "txt", "json")
-    ]
     try:
         with tarfile.open(path, "r:") as tar:
             members = tar.getmembers()
     except (OSError, tarfile.TarError) as error:
         return f"cannot be read: {type(error).__name__}"
+    first = members[0].name.rpartition(".")[2] if members else ""
+    picture = first if first in PICTURE_ENDINGS else PICTURE_ENDINGS[0]  # one format in all of a dataset
+    wanted = [
+        (f"{row['key']}.{ending}", row if ending == picture else None)
+        for row in rows
+        for ending in (picture, "txt", "json")
+    ]
     if [member.name for member in members] != [name for name, _ in wanted]:
         return f"its {len(members)} members are not those of the index, in its order"
     for member, (name, row) in zip(members, wanted, strict=True):

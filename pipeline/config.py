@@ -13,7 +13,7 @@ import tyro
 from filters.checks import ImageChecks, TextChecks
 from filters.queries import MatchMode
 from filters.urls import UrlRules
-from pipeline.limits import Encode, Fetch, require
+from pipeline.limits import Decode, Encode, Fetch, require
 from pipeline.pool import CapRule
 from pipeline.sources import Sources
 
@@ -68,6 +68,7 @@ class BuildConfig:
     out pairs of theirs take from those."""
     fetch: Fetch = field(default_factory=Fetch)
     image: ImageChecks = field(default_factory=ImageChecks)
+    decode: Decode = field(default_factory=Decode)
     encode: Encode = field(default_factory=Encode)
     dedup: Dedup = field(default_factory=Dedup)
     pairs_per_shard: int = 10_000

@@ -90,7 +90,6 @@ class Decode:
 
 ResizeMode = Literal["no", "border", "keep_ratio", "keep_ratio_largest", "center_crop"]
 Format = Literal["jpeg", "png", "webp"]
-ENDINGS: dict[Format, str] = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +98,7 @@ class Encode:
 
     resize: ResizeMode = "keep_ratio"
     """keep_ratio: the shorter side becomes side-px. keep_ratio_largest: the longer one. center_crop: the
-    shorter, and the rest is cut off to a square. border: the longer, and white makes it a square. no: as is."""
+    shorter, and the rest is cut off. border: the longer, and white fills a square. no: sizes stay."""
     side_px: int = 256
     only_if_bigger: bool = True
     """Leave smaller pictures as they are in every mode: neither enlarged nor cropped nor padded."""
@@ -113,11 +112,6 @@ class Encode:
     def __post_init__(self) -> None:
         require(self.side_px >= 1, self.side_px, "encode.side-px must be >= 1")
         require(1 <= self.quality <= 100, self.quality, "encode.quality must be 1 to 100")
-
-    @property
-    def ending(self) -> str:
-        """What the names of stored pictures end with: jpg, png or webp."""
-        return ENDINGS[self.format]
 
 
 @dataclass(frozen=True, kw_only=True)

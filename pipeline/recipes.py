@@ -54,7 +54,7 @@ def webimagetext_400m() -> Recipe:
             cap=Cap(max_pairs_per_query=20_000),
             fetch=Fetch(pairs_per_unit=5_000),
             image=ImageChecks(),
-            encode=Encode(shorter_side_px=256),
+            encode=Encode(side_px=256),
         ),
         run=RunOptions(dataset=Path("runs/webimagetext"), workers=16),
     )

@@ -15,6 +15,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from filters.images import sniff_format
 from filters.reasons import Drop, Reason
 from manifests.schema import INDEX_SCHEMA
 from manifests.store import write_table, written_whole
@@ -97,8 +98,8 @@ class ShardPlan:
     ranges: tuple[tuple[Part, int, int], ...]
 
 
-def plan_shards(parts: list[Part], pairs_per_shard: int) -> list[ShardPlan]:
-    """Cut ordered parts into shards of exactly `pairs_per_shard`, but for the last."""
+def plan_shards(parts: list[Part], pairs_per_shard: int, first: int = 0) -> list[ShardPlan]:
+    """Cut ordered parts into shards of exactly `pairs_per_shard`, but for the last, numbered from `first`."""
     plans: list[ShardPlan] = []
     ranges: list[tuple[Part, int, int]] = []
     room = pairs_per_shard
@@ -110,10 +111,10 @@ def plan_shards(parts: list[Part], pairs_per_shard: int) -> list[ShardPlan]:
             room -= stop - start
             start = stop
             if room == 0:
-                plans.append(ShardPlan(f"{len(plans):05d}", tuple(ranges)))
+                plans.append(ShardPlan(f"{first + len(plans):05d}", tuple(ranges)))
                 ranges, room = [], pairs_per_shard
     if ranges:
-        plans.append(ShardPlan(f"{len(plans):05d}", tuple(ranges)))
+        plans.append(ShardPlan(f"{first + len(plans):05d}", tuple(ranges)))
     return plans
 
 
@@ -170,10 +171,16 @@ def read_staged(row: Row, tar: IO[bytes]) -> bytes:
     return tar.read(row["num_bytes"])
 
 
+def ending_of(picture: bytes) -> str:
+    """Return what the name of a stored picture ends with: it follows the bytes, as `encode.format` did."""
+    return {"jpeg": "jpg", "png": "png", "webp": "webp"}[sniff_format(picture) or ""]
+
+
 def _append_pair(tar: IO[bytes], row: Row, staged: IO[bytes]) -> Row:
     """Append a pair's picture, caption and facts to the shard; return its index row."""
     key = row["key"]
-    offset = append_member(tar, f"{key}.jpg", read_staged(row, staged))
+    picture = read_staged(row, staged)
+    offset = append_member(tar, f"{key}.{ending_of(picture)}", picture)
     entry = {name: row[name] for name in INDEX_SCHEMA.names} | {"offset": offset}
     append_member(tar, f"{key}.txt", row["caption"].encode())
     facts = {name: value for name, value in entry.items() if name not in ("offset", "num_bytes")}

@@ -49,7 +49,7 @@ WRONG_FLAGS = {
     ("--fetch.timeout-s", "0"): "fetch.timeout-s must be > 0, not 0.0",
     ("--fetch.timeout-s", "soon"): "could not convert string to float: 'soon'",
     ("--fetch.max-tries", "0"): "fetch.max-tries must be >= 1, not 0",
-    ("--encode.jpeg-quality", "101"): "encode.jpeg-quality must be 1 to 100, not 101",
+    ("--encode.quality", "101"): "encode.quality must be 1 to 100, not 101",
     ("--cap.survival", "0"): "cap.survival must be 0.01 to 1, not 0.0",
     ("--rounds", "0"): "rounds must be 1 to 100, not 0",
     ("--dedup.max-distance", "17"): "dedup.max-distance must be 0 to 16, or None, not 17",

@@ -18,7 +18,8 @@ from PIL import Image, ImageDraw, ImageOps
 from filters.checks import ImageChecks
 from filters.images import ImageRules, read_header
 from filters.reasons import Drop, Reason
-from pipeline.fetch.pixels import EncodedPicture, decode, encode_picture, pillow_kept_quiet, thumbnail
+from pipeline.fetch.decode import Decoded, dct_scale, decode
+from pipeline.fetch.pixels import EncodedPicture, encode_picture, pillow_kept_quiet, thumbnail
 from pipeline.limits import Encode
 
 BAD_IMAGES = Path(__file__).parent.parent / "../shared/data/badimages"
@@ -44,8 +45,8 @@ def saved(image: Image.Image, name: str = "PNG", **options: object) -> bytes:
     return buffer.getvalue()
 
 
-def stored(data: bytes, shorter_side_px: int = 256) -> EncodedPicture:
-    picture = encode_picture(data, ImageChecks(), Encode(shorter_side_px=shorter_side_px))
+def stored(data: bytes, side_px: int = 256) -> EncodedPicture:
+    picture = encode_picture(data, ImageChecks(), Encode(side_px=side_px))
     assert isinstance(picture, EncodedPicture), picture
     return picture
 
@@ -139,7 +140,7 @@ def test_a_picture_is_stored_upright_whatever_its_exif_orientation(orientation: 
 def test_a_picture_that_lies_on_its_side_is_stored_standing() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    picture = stored(saved(Image.new("RGB", (400, 200)), "JPEG", exif=exif.tobytes()), shorter_side_px=100)
+    picture = stored(saved(Image.new("RGB", (400, 200)), "JPEG", exif=exif.tobytes()), side_px=100)
     assert (picture.width, picture.height) == (100, 200)
 
 
@@ -190,16 +191,18 @@ def test_a_jpeg_is_decoded_at_the_smallest_scale_that_leaves_enough(
     data = saved(textured(*size), "JPEG")
     header = read_header(data)
     assert header is not None
-    decoded = decode(data, header, 256)
-    assert decoded.size == tuple(-(-side // scale) for side in size)
-    assert min(decoded.size) >= 256
+    decoded = decode(data, header, dct_scale(header, 256))
+    assert isinstance(decoded, Decoded)
+    assert decoded.image.size == tuple(-(-side // scale) for side in size)
+    assert min(decoded.image.size) >= 256
+    assert decoded.full_size == size
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_hash_is_that_of_the_decoded_pixels_before_resizing(name: str) -> None:
-    data = saved(textured(700, 600), name)
+    data = saved(textured(1400, 1200), name)
     with Image.open(io.BytesIO(data)) as image:
-        image.draft("RGB", (256, 256))
+        image.draft("RGB", (512, 512))
         expected = imagehash.phash(ImageOps.exif_transpose(image).convert("RGB"))
     assert f"{stored(data).phash:016x}" == str(expected)
 

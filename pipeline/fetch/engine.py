@@ -25,7 +25,7 @@ from pipeline.fetch.client import Client, open_client
 from pipeline.fetch.pixels import EncodedPicture, encode_picture, pillow_kept_quiet, thumbnail
 from pipeline.limits import Network
 from pipeline.parts import write_part
-from pipeline.progress import Tally
+from pipeline.progress import INTERVAL_S, Tally
 from pipeline.records import IMAGE_SCHEMA, Rejection, reject, to_table
 from pipeline.tar import append_member, end_tar
 
@@ -72,9 +72,26 @@ async def _fetch_all(
                     rows = pq.read_table(selected / f"{unit}.parquet").to_pylist()
                     await _Unit(unit, rows, fetched, config, client, threads, tally).fetch()
 
+            reporter = asyncio.create_task(_report(client, tally))
             async with asyncio.TaskGroup() as tasks:
                 for unit in units:
                     tasks.create_task(fetch_one(unit))
+            reporter.cancel()
+            _count_names(client, tally)
+
+
+async def _report(client: Client, tally: Tally) -> None:
+    """Keep the counters that are not about single pairs up to date."""
+    while True:
+        _count_names(client, tally)
+        tally.set("hosts/waiting", client.num_hosts_waiting())
+        await asyncio.sleep(INTERVAL_S)
+
+
+def _count_names(client: Client, tally: Tally) -> None:
+    # The names are those of the process, which may have fetched before.
+    for name, number in client.names_since_opened().items():
+        tally.add(name, number - tally.counts[name])
 
 
 class _Unit:
@@ -147,7 +164,7 @@ class _Unit:
         return self.client.do_not_fetch.check_sha256(sha256_hex(found.body)) or found
 
     def stage(self, pair: Row, download: Download, picture: EncodedPicture, tar: IO[bytes]) -> None:
-        offset = append_member(tar, f"{pair['pair_id']}.jpg", picture.data)
+        offset = append_member(tar, f"{pair['pair_id']}.{self.config.encode.format}", picture.data)
         measured = {name: getattr(picture, name) for name in picture.__slots__ if name != "data"}
         self.rows.append(
             {

@@ -1,37 +1,32 @@
-"""Bytes to a stored picture: header first, then decode, orient, hash, resize, encode, in one thread."""
+"""Bytes to a stored picture: header first, then decode, hash, resize, encode, in one thread.
 
-import io
-import struct
+What happens here runs in the processes of `decoders`, which a hostile picture may bring down.
+"""
+
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from filters.checks import ImageChecks, screen_image
 from filters.hashes import phash, sha256_hex
-from filters.images import ImageHeader, read_header
-from filters.reasons import Drop, Reason
+from filters.images import read_header, sniff_format
+from filters.reasons import Drop
+from pipeline.fetch.decode import Decoded, dct_scale, decode
+from pipeline.fetch.encode import to_bytes
+from pipeline.fetch.jpeg import without_metadata
+from pipeline.fetch.resize import fit
 from pipeline.limits import Encode
 
-# What Pillow raises on damaged files, seen on hundreds of them.
-DECODE_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    LookupError,
-    EOFError,
-    ArithmeticError,
-    AttributeError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
+# Part of the format: the hash of a JPEG is that of its pixels at the smallest DCT scale (1, 1/2, 1/4, 1/8)
+# that leaves both sides at least so long. It is the same however pictures are stored.
+HASH_SIDE_PX = 512
+# A JPEG is decoded at the smallest scale that leaves this many times what is stored: at 1, what is kept
+# differs by more than a level from what the whole decode gives, at 2 by half of one (docs/DECISIONS.md).
+DECODED_PER_STORED = 2
+MAX_THUMBNAIL_PIXELS = 50_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +36,7 @@ class EncodedPicture:
     data: bytes
     width: int
     height: int
-    original_width: int
+    original_width: int  # as the file declares it, before it is turned upright
     original_height: int
     original_bytes: int
     sha256: str
@@ -64,71 +59,40 @@ def encode_picture(data: bytes, checks: ImageChecks, encode: Encode) -> EncodedP
         return screened.drop
     header = screened.header
     assert header is not None
-    try:
-        image = decode(data, header, encode.shorter_side_px)
-    except DECODE_ERRORS as error:
-        return Drop(Reason.IMAGE_CORRUPT, f"{header.format} does not decode: {type(error).__name__}")
-    stored = shrink(image, encode.shorter_side_px)
+    scale = dct_scale(header, None if encode.resize == "no" else DECODED_PER_STORED * encode.side_px)
+    decoded = decode(data, header, scale)
+    hash_scale = dct_scale(header, HASH_SIDE_PX)
+    hashed = decoded if scale == hash_scale else decode(data, header, hash_scale)
+    if isinstance(decoded, Drop):
+        return decoded
+    if isinstance(hashed, Drop):
+        return hashed
+    stored = fit(decoded.image, decoded.full_size, encode)
     return EncodedPicture(
-        data=to_jpeg(stored, encode.jpeg_quality),
+        data=passed_through(data, decoded, stored, encode) or to_bytes(stored, encode),
         width=stored.width,
         height=stored.height,
         original_width=header.width_px,
         original_height=header.height_px,
         original_bytes=len(data),
         sha256=sha256_hex(data),
-        phash=phash(image),
+        phash=phash(hashed.image),
     )
 
 
-def decode(data: bytes, header: ImageHeader, shorter_side_px: int) -> Image.Image:
-    """Decode to upright RGB. A JPEG is decoded at the smallest DCT scale (1, 1/2, 1/4, 1/8) that leaves
-    both sides at least `shorter_side_px`; its hash is that of the scaled pixels. Transparent parts turn
-    white. Raises one of DECODE_ERRORS on a damaged file."""
-    with Image.open(io.BytesIO(data), formats=[header.format.upper()]) as image:
-        if header.format == "jpeg":
-            image.draft("RGB", (shorter_side_px, shorter_side_px))
-        image.load()
-        return to_rgb(ImageOps.exif_transpose(image))
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert any mode to RGB: 16 bits scaled to 8, transparency on white."""
-    if image.mode.startswith("I"):  # 16 bits: Pillow's own conversion would clip all but the darkest to white
-        wide = np.clip(np.asarray(image.convert("I")), 0, 65535)
-        return Image.fromarray((wide >> 8).astype(np.uint8)).convert("RGB")
-    if image.mode == "F":
-        return image.convert("L").convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-    return image.convert("RGB")
-
-
-def shrink(image: Image.Image, shorter_side_px: int) -> Image.Image:
-    """Scale down to the shorter side, ratio kept; a smaller picture is returned as it is."""
-    scale = shorter_side_px / min(image.size)
-    if scale >= 1:
-        return image
-    size = (round(image.width * scale), round(image.height * scale))
-    return image.resize(size, Image.Resampling.BICUBIC)
-
-
-def to_jpeg(image: Image.Image, quality: int) -> bytes:
-    """Encode as baseline JPEG without metadata."""
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=quality)
-    return buffer.getvalue()
+def passed_through(data: bytes, decoded: Decoded, stored: Image.Image, encode: Encode) -> bytes | None:
+    """Return a JPEG's own compressed data where that already is what is to be stored."""
+    wanted = encode.pass_through and encode.format == "jpeg" and sniff_format(data) == "jpeg"
+    return without_metadata(data) if wanted and decoded.plain and stored.size == decoded.full_size else None
 
 
 def thumbnail(data: bytes, max_side_px: int = 128) -> bytes | None:
     """Return a small JPEG of a picture for the report, None where it cannot be decoded."""
     header = read_header(data)
-    if header is None or header.width_px * header.height_px > 50_000_000:
+    if header is None or header.width_px * header.height_px > MAX_THUMBNAIL_PIXELS:
         return None
-    try:
-        image = decode(data, header, max_side_px)
-    except DECODE_ERRORS:
+    decoded = decode(data, header, dct_scale(header, max_side_px))
+    if isinstance(decoded, Drop):
         return None
-    image.thumbnail((max_side_px, max_side_px))
-    return to_jpeg(image, 80)
+    small = Encode(resize="keep_ratio_largest", side_px=max_side_px, quality=80)
+    return to_bytes(fit(decoded.image, decoded.full_size, small), small)
