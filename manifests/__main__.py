@@ -41,6 +41,9 @@ class Show:
         for stage in manifest.funnel:
             reasons = ", ".join(f"{reason} {count:,}" for reason, count in stage.dropped.items())
             print(f"  {stage.stage:<10} {stage.num_in:>12,} -> {stage.num_out:>12,}  {reasons}")
+        for change in manifest.history:
+            asked = " ".join(f"{value}" for value in change.request.get("where", ()))
+            print(f"{change.kind} {asked}: {change.num_gained:,} gained of {change.num_tried:,} tried")
         return 0
 
 

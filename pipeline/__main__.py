@@ -5,14 +5,17 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from manifests.schema import Manifest
+from manifests.store import read_manifest
 from pipeline.build import build
 from pipeline.config import BuildConfig, RunOptions
+from pipeline.limits import Fetch
 from pipeline.plan.predict import Assumed, make_plan
 from pipeline.plan.sample import Sample
 from pipeline.plan.table import plan_lines
@@ -20,6 +23,7 @@ from pipeline.queries.build import build_list
 from pipeline.queries.config import QueryListRequest
 from pipeline.queries.publish import summary_lines
 from pipeline.recipes import RECIPES, Recipe
+from pipeline.retry import RetryRequest, limits_of, retry
 from pipeline.sample_web.serve import ENDPOINT, serving_world
 from pipeline.sample_web.world import make_world
 
@@ -30,6 +34,7 @@ USAGE = """Build a dataset of (image, text) pairs.
     python -m pipeline build laptop --queries terms.txt --folder.paths photos --folder.templates 'a {}.'
 
 Predict what that takes: python -m pipeline plan --help
+Try again what could not be fetched: python -m pipeline retry --help
 Make a list of search terms: python -m pipeline queries --help
 """
 QUERIES_USAGE = """Make a list of search terms from Wikipedia's words, bigrams and titles and WordNet's names.
@@ -45,6 +50,16 @@ PLAN_USAGE = """Predict what a build will find, fetch, take and need, from a sam
 
 Takes a recipe and all flags of build. Reads some files of each bulk source and asks each search service some
 terms; downloads no picture.
+"""
+
+
+RETRY_USAGE = """Fetch failures of a finished dataset again, into new shards; the others stay as they are.
+
+    python -m pipeline retry --dataset runs/mine --where reason=timeout,host_down
+    python -m pipeline retry --dataset runs/mine --where reason=timeout host=example.com --fetch.timeout-s 60
+
+What can be chosen is what `python -m manifests show` lists under fetch and image. Limits are the dataset's
+own but for those that are given. A retry that was cut short goes on with the same command.
 """
 
 
@@ -125,10 +140,35 @@ def plan_command(arguments: list[str]) -> None:
     print(json.dumps(asdict(plan), indent=1) if request.json else "\n".join(plan_lines(plan)))
 
 
+def retry_command(arguments: list[str]) -> None:
+    """Fetch failures of a finished dataset again."""
+    # The dataset is read first: its limits are the defaults that --help shows.
+    given = [value for name, value in pairwise(arguments) if name == "--dataset"]
+    limits = limits_of(Path(given[-1])) if given else Fetch()
+    request = tyro.cli(
+        RetryRequest,
+        default=RetryRequest(dataset=tyro.MISSING, where=tyro.MISSING, fetch=limits),
+        args=arguments,
+        prog="python -m pipeline retry",
+        description=RETRY_USAGE,
+    )
+    before = read_manifest(request.dataset)
+    manifest = retry(request)
+    if len(manifest.history) == len(before.history):
+        print(f"nothing to try again: no failure in {request.dataset} meets {' '.join(request.where)}")
+        return
+    change = manifest.history[-1]
+    print(f"\ntried     {change.num_tried:>9,} pairs again\ngained    {change.num_gained:>9,} pairs")
+    for reason, count in sorted(change.dropped.items(), key=lambda item: -item[1]):
+        print(f"dropped   {count:>9,} {reason}")
+    print(f"holds     {manifest.num_pairs:>9,} pairs in {len(manifest.shards)} shards")
+
+
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "build": build_command,
     "queries": queries_command,
     "plan": plan_command,
+    "retry": retry_command,
 }
 
 

@@ -22,6 +22,7 @@ from pipeline.balance import CountPerQuery, find_caps, read_caps
 from pipeline.config import BuildConfig, RunOptions
 from pipeline.crawl import Crawl
 from pipeline.dedup import FindCopies, judge_copies
+from pipeline.fetch.contact import check_contact
 from pipeline.fetch.live import LiveFetch
 from pipeline.fetch.stage import FetchUnits
 from pipeline.job import Job, Phase, begun, config_as_json
@@ -29,7 +30,7 @@ from pipeline.match import MatchCandidates
 from pipeline.parts import Part, parts_in, rejection_files, sum_of
 from pipeline.pool import Pool
 from pipeline.progress import num_files, shown
-from pipeline.rounds import cap_of_round, final_pool, pool_of_round, room_in_round
+from pipeline.rounds import cap_of_round, final_pool, pool_of_round, room_beside, room_in_round
 from pipeline.runners import run
 from pipeline.select import SelectPairs
 from pipeline.shards import KeepBest, OrderByKey, WriteShards, plan_shards
@@ -92,6 +93,7 @@ def fetch(job: Job, out: Path) -> None:
     tallies = out / f"tally-{time.time_ns()}"
     units = job.parts("selected")
     missing = [unit for unit in units if not Part(out, unit.name).path.exists()]
+    check_contact(missing, job.config, job.network)
     names = [unit.name for unit in units]
     stage = FetchUnits(
         names, job.folder("selected"), out, job.config, job.network, tallies, job.options.workers
@@ -104,7 +106,8 @@ def fetch(job: Job, out: Path) -> None:
 
 def find_copies(job: Job, out: Path) -> None:
     """Find pictures that are copies of better ones."""
-    job.run_beam(FindCopies(job.parts("fetched"), job.config.dedup.max_distance, out), "copies")
+    pictures = [*job.base_parts(), *job.parts("fetched")]
+    job.run_beam(FindCopies(pictures, job.config.dedup.max_distance, out), "copies")
     judge_copies(out, out / "verdicts")
 
 
@@ -116,7 +119,8 @@ def keep_best(job: Job, out: Path) -> None:
 
 def count_supply(job: Job, out: Path) -> None:
     """Find each term's cap among what is left."""
-    find_caps(job.parts("kept"), final_pool(job), job.full_caps(), out, job.runner("supply"))
+    room = room_beside(job.base_parts(), job, "supply", out)
+    find_caps(job.parts("kept"), final_pool(job), room, out, job.runner("supply"))
 
 
 def order(job: Job, out: Path) -> None:
@@ -133,7 +137,7 @@ def count_kept(job: Job, out: Path) -> None:
 
 def write_shards(job: Job, out: Path) -> None:
     """Write tars and their indexes into the dataset."""
-    plans = plan_shards(job.parts("ordered"), job.config.pairs_per_shard)
+    plans = plan_shards(job.parts("ordered"), job.config.pairs_per_shard, first=len(job.base_parts()))
     index = job.options.dataset / "index"
     with shown("shards", " shards", len(plans), num_files(index), job.options.quiet):
         run(WriteShards(plans, job.folder("fetched"), job.options.dataset), job.options.workers)

@@ -36,6 +36,27 @@ def write_coverage(job: Job, dataset: Path) -> tuple[FileRecord, FileRecord]:
     return record_file(dataset, paths[0]), record_file(dataset, paths[1])
 
 
+def add_kept(job: Job, dataset: Path) -> tuple[FileRecord, FileRecord]:
+    """Write queries.parquet and coverage.parquet of the dataset that is added to, what is kept added."""
+    assert job.base is not None
+    folder = job.folder("counted") / "kept"
+    terms, shares = (pq.read_table(job.base / name) for name in ("queries.parquet", "coverage.parquet"))
+    more = read_counts(folder, len(terms), {})[0]
+    place = terms.column_names.index("num_kept")
+    terms = terms.set_column(place, "num_kept", pa.array(terms["num_kept"].to_numpy() + more))
+    kept = coverage_of(terms["origin"].to_pylist(), (dataset / "none", dataset / "none", folder)).to_pylist()
+    kept_of = {(row["origin"], row["source"]): row["num_kept"] for row in kept}
+    rows = shares.to_pylist()
+    for row in rows:
+        row["num_kept"] += kept_of.pop((row["origin"], row["source"]), 0)
+    assert not kept_of, kept_of  # what was tried anew had been counted before
+    write_table(dataset / "queries.parquet", terms)
+    write_table(dataset / "coverage.parquet", pa.Table.from_pylist(rows, schema=COVERAGE_SCHEMA))
+    return record_file(dataset, dataset / "queries.parquet"), record_file(
+        dataset, dataset / "coverage.parquet"
+    )
+
+
 def coverage_of(origins: list[str], folders: tuple[Path, Path, Path]) -> pa.Table:
     """Return COVERAGE_SCHEMA from counts of what was matched, tried and kept, for terms of these origins."""
     of_term = pa.array(origins, pa.string())

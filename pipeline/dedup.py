@@ -2,7 +2,8 @@
 
 Better means more original pixels, then more original bytes, then the smaller pair_id: one order over all
 pairs, written as a string, the rank. A pair is dropped when any better pair lies within the distance, so the
-result depends on nothing but the set of pairs.
+result depends on nothing but the set of pairs. Pictures that lie in shards already (an IndexPart's, without a
+unit) are better than all others: what is published stays.
 """
 
 from collections.abc import Iterable, Iterator
@@ -95,7 +96,8 @@ def prints(pictures: pa.Table) -> pa.Table:
     rows = pictures.to_pylist()
     for row in rows:
         pixels = row["original_width"] * row["original_height"]
-        row["rank"] = f"{2**48 - pixels:013x}{2**48 - row['original_bytes']:013x}{row['pair_id']}"
+        size = f"{2**48 - pixels:013x}{2**48 - row['original_bytes']:013x}" if row["unit"] else "0" * 26
+        row["rank"] = f"{size}{row['pair_id']}"
     return pa.Table.from_pylist(rows, schema=PRINT_SCHEMA)
 
 
@@ -189,5 +191,6 @@ def judge_copies(copies: Path, verdicts: Path) -> None:
         stands_for[survivor] = stands_for.get(survivor, 0) + 1
     for (unit, pair), count in stands_for.items():
         by_unit.setdefault(unit, []).append({"unit": unit, "pair_id": pair, "num_duplicates": count})
+    by_unit.pop("", None)  # pictures in shards are not written again, to count what they stand for
     for unit, verdict in by_unit.items():
         write_table(verdicts / f"{unit}.parquet", pa.Table.from_pylist(verdict, schema=VERDICT_SCHEMA))

@@ -50,15 +50,15 @@ def funnel(rejections: Sequence[Path], num_candidates: int) -> tuple[StageCount,
     return tuple(stages)
 
 
-def write_rejections(files: Sequence[Path], dataset: Path) -> list[FileRecord]:
-    """Write every rejected row, in the order of the phases, to rejections/."""
+def write_rejections(files: Sequence[Path], dataset: Path, first: int = 0) -> list[FileRecord]:
+    """Write every rejected row, in the order of the phases, to rejections/; `first` numbers the files."""
     records: list[FileRecord] = []
     rows, num_rows = [REJECTION_SCHEMA.empty_table()], 0
     for last, file in _with_last(files):
         rows.append(pq.read_table(file, columns=REJECTION_SCHEMA.names))
         num_rows += len(rows[-1])
         if num_rows >= ROWS_PER_FILE or last:
-            path = dataset / "rejections" / f"{len(records):05d}.parquet"
+            path = dataset / "rejections" / f"{first + len(records):05d}.parquet"
             write_table(path, pa.concat_tables(rows))
             records.append(record_file(dataset, path))
             rows, num_rows = [REJECTION_SCHEMA.empty_table()], 0

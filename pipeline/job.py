@@ -15,12 +15,14 @@ from filters.checks import screen_caption
 from manifests.store import MANIFEST_NAME, write_bytes
 from pipeline.config import BuildConfig, RunOptions
 from pipeline.limits import Network
-from pipeline.parts import Part, parts_in
+from pipeline.parts import IndexPart, Part, parts_in
 from pipeline.progress import num_files, shown
 from pipeline.records import Query
 from pipeline.runners import run
 from pipeline.terms import read_terms
 
+# Settings that decide nothing about what is in the dataset.
+MAY_CHANGE = ("fetch.contact",)
 # These write anew in each round of fetching; what is fetched is added to what is there.
 ONCE_A_ROUND = ("demand", "selected", "copies", "kept")
 
@@ -33,6 +35,8 @@ class Job:
     options: RunOptions
     queries: list[Query]
     round: int = 1
+    base: Path | None = None
+    """The finished dataset that this build adds to; its own `options.dataset` is where the addition grows."""
 
     def at_round(self, number: int) -> "Job":
         """Return the same build seen from another round."""
@@ -56,6 +60,11 @@ class Job:
     def parts(self, phase: str) -> list[Part]:
         """Return what a finished phase has written."""
         return parts_in(self.folder(phase))
+
+    def base_parts(self) -> list[Part]:
+        """Return the shards of the dataset that is added to, as parts of pictures without units."""
+        shards = parts_in(self.base / "index") if self.base else []
+        return [IndexPart(part.folder, part.name) for part in shards]
 
     def run_phases(self, phases: Mapping[str, "Phase"]) -> None:
         """Run phases that have not ended, one after the other, and mark each as ended."""
@@ -108,11 +117,7 @@ def begun(config: BuildConfig, options: RunOptions) -> Iterator[Job]:
         raise ValueError(
             f"dataset: {options.dataset} cannot be made ({error.strerror}): give another --dataset"
         ) from error
-    with (work / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(f"another build is at work in {options.dataset}") from error
+    with held(options.dataset):
         if not (work / "config.json").exists():
             _check_sources(config, queries)
             write_bytes(work / "config.json", json.dumps(config_as_json(config), indent=1).encode())
@@ -120,6 +125,17 @@ def begun(config: BuildConfig, options: RunOptions) -> Iterator[Job]:
             _check_no_new_settings(work / "config.json", config, options.dataset)
         _check_same_config(work / "config.json", config_as_json(config), options.dataset)
         yield Job(config, options, queries)
+
+
+@contextmanager
+def held(dataset: Path) -> Iterator[None]:
+    """Hold a dataset's directory for this process alone. Raises ValueError where another has it."""
+    with (dataset / "work" / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(f"another build is at work in {dataset}") from error
+        yield
 
 
 def _check_sources(config: BuildConfig, queries: list[Query]) -> None:
@@ -135,7 +151,7 @@ def _check_sources(config: BuildConfig, queries: list[Query]) -> None:
 def _check_same_config(path: Path, config: dict[str, Any], dataset: Path) -> None:
     begun = _flat(json.loads(path.read_bytes()))
     for name, value in _flat(config).items():
-        if name in begun and begun[name] != value:
+        if name in begun and begun[name] != value and name not in MAY_CHANGE:
             raise ValueError(
                 f"{dataset} was begun with {name} = {begun[name]!r}, now it is {value!r}: "
                 "go on with the same settings, or give another --dataset"

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from filters.sampling import pair_id
 from manifests.store import write_table
 from pipeline.records import Rejection, rejections_table
 
@@ -33,6 +34,20 @@ class Part:
     def num_rows(self) -> int:
         """Return how many rows it has, from the file's footer."""
         return int(pq.read_metadata(self.path).num_rows)
+
+
+class IndexPart(Part):
+    """The index of a shard, read as a part of pictures that belong to no unit: they are staged nowhere."""
+
+    def rows(self, columns: list[str] | None = None) -> pa.Table:
+        """Return the shard's rows, each with its pair's id and an empty unit."""
+        wanted = columns or [*pq.read_schema(self.path).names, "pair_id", "unit"]
+        stored = {*wanted, "url", "caption"} - {"pair_id", "unit"}
+        table = pq.read_table(self.path, columns=sorted(stored))
+        pairs = zip(table["url"].to_pylist(), table["caption"].to_pylist(), strict=True)
+        ids = pa.array([pair_id(url, caption) for url, caption in pairs], pa.string())
+        table = table.append_column("pair_id", ids)
+        return table.append_column("unit", pa.repeat("", len(table))).select(wanted)
 
 
 def write_part(folder: Path, name: str, rows: pa.Table, rejections: Sequence[Rejection]) -> None:

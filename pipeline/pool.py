@@ -119,7 +119,9 @@ def rejections_of(pairs: pa.Table, drop: Drop, stage: str) -> pa.Table:
     columns = [
         pairs[name].cast(kind)
         if name in ("url", "caption", "source")
-        else pa.repeat(pa.scalar(said.get(name), kind), len(pairs))
+        else pa.repeat(pa.scalar(said[name], kind), len(pairs))
+        if name in said
+        else pa.nulls(len(pairs), kind)
         for name, kind in zip(SAMPLE_SCHEMA.names, SAMPLE_SCHEMA.types, strict=True)
     ]
     table = pa.table(columns, schema=SAMPLE_SCHEMA)

@@ -41,11 +41,16 @@ def _cap(job: Job, earlier: tuple[Caps, ...]) -> Caps:
 
 def room_in_round(job: Job, out: Path) -> np.ndarray:
     """Return int64 (number of terms,): the pairs that each term lacks before this round."""
+    before = job.at_round(job.round - 1).parts("kept") if job.round > 1 else []
+    return room_beside([*job.base_parts(), *before], job, "demand", out)
+
+
+def room_beside(parts: list[Part], job: Job, label: str, out: Path) -> np.ndarray:
+    """Return int64 (number of terms,): what each term may keep besides the pairs that are there."""
     full = job.full_caps()
-    if job.round == 1:
+    if not parts:
         return full
-    before = job.at_round(job.round - 1)
-    job.run_beam(CountPerQuery(before.parts("kept"), Pool(), len(full), out / "had"), "demand")
+    job.run_beam(CountPerQuery(parts, Pool(), len(full), out / "had"), label)
     lacking: np.ndarray = np.maximum(full - read_counts(out / "had", len(full), {})[0], 0)
     return lacking
 

@@ -1,0 +1,184 @@
+"""Adding to a finished dataset: new pairs go into new shards; what is published is never rewritten.
+
+An addition grows as a build of its own in work/extend-<number>, judged against the dataset beside it
+(`Job.base`): copies of published pictures are dropped, and terms that are full take no more. When it is
+whole, its files are moved into the dataset, the manifest last; a cut move is completed by whoever comes next.
+"""
+
+import datetime
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from manifests.report import write_report
+from manifests.schema import Change, FileRecord, Manifest
+from manifests.store import (
+    MANIFEST_NAME,
+    content_hash,
+    read_manifest,
+    record_file,
+    write_bytes,
+    write_manifest,
+    write_table,
+)
+from manifests.verify import funnel_mismatches
+from pipeline import finish
+from pipeline.config import BuildConfig, RunOptions
+from pipeline.coverage import add_kept
+from pipeline.job import Job
+from pipeline.parts import count_rejections, parts_in, sum_of
+from pipeline.records import Query
+
+# Which rows of a table of rejections (REJECTION_SCHEMA) are tried again: bool, one for each.
+Mask = Callable[[pa.Table], pa.Array]
+
+
+@dataclass(frozen=True)
+class Extension:
+    """A dataset, and the folder in which the next addition to it grows."""
+
+    dataset: Path
+    manifest: Manifest
+
+    @property
+    def folder(self) -> Path:
+        """Where the addition grows; a run that was cut short is found here again."""
+        return self.dataset / "work" / f"extend-{len(self.manifest.history) + 1}"
+
+    @property
+    def config(self) -> BuildConfig:
+        """What the dataset was built by."""
+        return msgspec.convert(self.manifest.config, BuildConfig)
+
+    def begin(self, request: dict[str, Any]) -> None:
+        """Give the folder to a request, or go on with it. Raises ValueError where it is another's."""
+        note = self.folder / "request.json"
+        if note.exists() and (begun := json.loads(note.read_bytes())) != request:
+            raise ValueError(
+                f"an addition to {self.dataset} is unfinished: {begun}. Next: finish it with the same flags, "
+                f"or give it up with rm -r {self.folder}"
+            )
+        write_bytes(note, json.dumps(request, indent=1).encode())
+
+    def job(self, config: BuildConfig, options: RunOptions) -> Job:
+        """Return the addition as a build; `options` name the dataset."""
+        return Job(config, replace(options, dataset=self.folder), self.queries(), base=self.dataset)
+
+    def queries(self) -> list[Query]:
+        """Return the dataset's search terms."""
+        rows = pq.read_table(self.dataset / "queries.parquet", columns=["query_id", "text", "origin"])
+        return [Query(**row) for row in rows.to_pylist()]
+
+    def rejections(self) -> list[Path]:
+        """Return the dataset's tables of rejections, in order."""
+        return sorted((self.dataset / "rejections").glob("*.parquet"))
+
+
+def open_extension(dataset: Path) -> Extension:
+    """Open a finished dataset for an addition; complete one whose move into it was cut short."""
+    extension = Extension(dataset, read_manifest(dataset))
+    if (extension.folder / MANIFEST_NAME).exists():
+        _move_in(extension)
+        extension = Extension(dataset, read_manifest(dataset))
+    for left in (dataset / "work").glob("extend-*"):
+        if left != extension.folder:  # moved in, but not cleared away
+            shutil.rmtree(left)
+    return extension
+
+
+def publish_extension(
+    extension: Extension, job: Job, phases: Sequence[str], kind: str, request: dict[str, Any], tried: Mask
+) -> Manifest:
+    """Add what the phases of an addition have left to the dataset; return the new manifest. The rejections
+    that `tried` marks were tried again: they are replaced by what became of them."""
+    new, old = extension.folder, extension.manifest
+    dropped = [path for name in phases for path in sorted(job.folder(name).glob("*.rejections.parquet"))]
+    left = _write_left(extension, tried)
+    rejections = [*left, *finish.write_rejections(dropped, new, first=len(left))]
+    shards = (*old.shards, *finish.read_shards([part.name for part in parts_in(new / "index")], new))
+    files = (
+        *rejections,
+        *add_kept(job, new),
+        finish.write_sizes(shards, new),
+        _write_samples(extension, dropped, job.folder("fetched"), tried),
+    )
+    tables = [_newest(extension, file.path) for file in rejections]
+    stages = finish.funnel(tables, old.funnel[0].num_out)
+    assert not (wrong := funnel_mismatches(stages)), wrong
+    num_pairs = sum(shard.num_pairs for shard in shards)
+    reasons = Counter[str]()
+    for (_, reason), number in sorted(count_rejections(dropped).items()):
+        reasons[reason] += number
+    change = Change(
+        kind=kind,
+        request=request,
+        num_tried=sum_of(job.parts("selected")),
+        num_gained=num_pairs - old.num_pairs,
+        dropped=dict(reasons),
+    )
+    assert stages[-1].num_out == num_pairs, (stages[-1], num_pairs)
+    assert change.num_tried == change.num_gained + reasons.total(), change
+    names = {file.path for file in files}
+    others = (file for file in old.files if file.path not in names)
+    manifest = replace(
+        old,
+        created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        num_pairs=num_pairs,
+        funnel=stages,
+        shards=shards,
+        files=tuple(sorted((*files, *others), key=lambda file: file.path)),
+        content_hash=content_hash(shards),
+        history=(*old.history, change),
+    )
+    write_manifest(new, manifest)
+    _move_in(extension)
+    return manifest
+
+
+def _newest(extension: Extension, name: str) -> Path:
+    """Return where a file of the dataset lies: in the addition where that has it anew."""
+    return path if (path := extension.folder / name).exists() else extension.dataset / name
+
+
+def _write_left(extension: Extension, tried: Mask) -> list[FileRecord]:
+    """Write the tables of rejections anew from which rows are tried again; return the records of all."""
+    recorded = {file.path: file for file in extension.manifest.files}
+    records = []
+    for path in extension.rejections():
+        table = pq.read_table(path)
+        left = table.filter(pc.invert(tried(table)))
+        name = path.relative_to(extension.dataset).as_posix()
+        if len(left) == len(table):
+            records.append(recorded[name])
+        else:
+            write_table(extension.folder / name, left)
+            records.append(record_file(extension.folder, extension.folder / name))
+    return records
+
+
+def _write_samples(extension: Extension, dropped: Sequence[Path], fetched: Path, tried: Mask) -> FileRecord:
+    samples = pq.read_table(extension.dataset / "samples.parquet")
+    left = extension.folder / "work" / "samples.parquet"
+    write_table(left, samples.filter(pc.invert(tried(samples))))
+    return finish.write_samples([left, *dropped], fetched, extension.folder)
+
+
+def _move_in(extension: Extension) -> None:
+    """Move an addition that is whole into its dataset, the manifest last; again, where that was cut short."""
+    new = extension.folder
+    for folder in ("shards", "index", "rejections", "."):
+        for path in sorted((new / folder).glob("*.*")):
+            if path.is_file() and path.name not in (MANIFEST_NAME, "request.json"):
+                path.replace(extension.dataset / path.relative_to(new))
+    (new / MANIFEST_NAME).replace(extension.dataset / MANIFEST_NAME)
+    write_report(extension.dataset)
+    shutil.rmtree(new)
