@@ -62,6 +62,9 @@ async def open_client(
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
     ) as session:
+        # aiohttp would ask once more by itself where a connection breaks: a host would see twice as many
+        # requests as are counted and paced here. We have tries of our own.
+        session._retry_connection = False
         yield Client(session, limits, connect_to, names, read_do_not_fetch(limits.do_not_fetch))
 
 
@@ -94,11 +97,13 @@ class Client:
     _pacer: Pacer = field(init=False)
     _breaker: Breaker = field(init=False)
     _sites: Sites = field(init=False)
+    _names_at_first: tuple[int, int] = field(init=False)
     _wanted: Counter[str] = field(default_factory=Counter)
     """Downloads under way for each host, which say whether its connections are worth keeping."""
 
     def __post_init__(self) -> None:
         limits = self.limits
+        self._names_at_first = (self.names.num_asked, self.names.num_failed)
         self._pacer = Pacer(limits.per_host_concurrency, limits.per_host_interval_s, limits.hosts_per_address)
         most = max(1, min(limits.max_concurrency, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2))
         self.gate = Gate(min(limits.concurrency, most), min(limits.min_concurrency, most), most)
@@ -134,6 +139,15 @@ class Client:
             robots=course.verdict.robots,
             opt_out=plain("; ".join(seen)) if seen else None,
         )
+
+    def names_since_opened(self) -> dict[str, int]:
+        """Return how many names were looked up, and how many of those look-ups got no answer."""
+        asked, failed = self._names_at_first
+        return {"names/asked": self.names.num_asked - asked, "names/failed": self.names.num_failed - failed}
+
+    def num_hosts_waiting(self) -> int:
+        """Return how many hosts have requests of which none may start just now."""
+        return self._pacer.num_hosts_waiting()
 
     async def ask(self, url: str) -> Answer | Drop:
         """Return the answer of a service that is there to be asked, such as a search API, whatever its

@@ -22,8 +22,6 @@ THREADS = 32
 MAX_NAMES = 20_000
 LIFETIME_S = 600.0
 NEGATIVE_LIFETIME_S = 30.0
-# Shares of unanswered questions that say: this machine cannot resolve names as fast as it is asked to.
-MIN_ASKED_TO_WARN, MAX_FAILED_SHARE = 100, 0.03
 # The answers that say "there is no such name"; any other failure is no answer and may pass.
 NO_SUCH_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 
@@ -95,16 +93,6 @@ class Names:
             expires, known = self._known.get(host, (0.0, None))
             if isinstance(known, Found):
                 self._known[host] = (expires, Found((*known.addresses[1:], known.addresses[0])))
-
-    def warning(self) -> str | None:
-        """Return one line for the operator where too many names went unanswered."""
-        if self.num_asked < MIN_ASKED_TO_WARN or self.num_failed <= MAX_FAILED_SHARE * self.num_asked:
-            return None
-        share = self.num_failed / self.num_asked
-        return (
-            f"name resolution: {self.num_failed:,} of {self.num_asked:,} names got no answer ({share:.0%}, "
-            f"more than {MAX_FAILED_SHARE:.0%}), and their pictures were lost: use a caching resolver here"
-        )
 
     def _ask(self, host: str) -> Found | NotFound:
         try:

@@ -105,10 +105,16 @@ class Pacer:
         lane = self._lane(host, self._of_host)
         lane.paused_until = max(lane.paused_until, time.monotonic() + seconds)
 
-    def num_users(self, host: str) -> int:
-        """Return how many requests hold or await a slot of this host."""
-        lane = self._lanes.get(host)
-        return lane.num_users if lane else 0
+    def num_hosts_waiting(self) -> int:
+        """Return how many hosts have requests of which none may start just now."""
+        now = time.monotonic()
+        return sum(
+            1
+            for name, lane in self._lanes.items()
+            if name[0] != "@"
+            and lane.num_users
+            and (lane.waiting or max(lane.next_start, lane.paused_until) > now)
+        )
 
     def _lane(self, name: str, limits: Sequence[float]) -> _Lane:
         lane = self._lanes.get(name)
