@@ -2,11 +2,7 @@
 
 import io
 import random
-import struct
 import time
-import warnings
-import zlib
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import imagehash
@@ -19,7 +15,7 @@ from filters.checks import ImageChecks
 from filters.images import ImageRules, read_header
 from filters.reasons import Drop, Reason
 from pipeline.fetch.decode import Decoded, dct_scale, decode
-from pipeline.fetch.pixels import EncodedPicture, encode_picture, pillow_kept_quiet, thumbnail
+from pipeline.fetch.pixels import EncodedPicture, encode_picture, thumbnail
 from pipeline.limits import Encode
 
 BAD_IMAGES = Path(__file__).parent.parent / "../shared/data/badimages"
@@ -249,24 +245,6 @@ def test_no_mutation_of_a_sound_picture_does_harm(name: str) -> None:
             place = chance.randrange(len(data) if chance.random() < 0.5 else min(200, len(data)))
             data[place] = chance.randrange(256)
         survive(bytes(data[: chance.choice((len(data), chance.randrange(len(data))))]))
-
-
-def with_broken_animation(sound: bytes) -> bytes:
-    """Return a PNG that says it is an animation of no frames, of which Pillow warns."""
-    chunk = b"acTL" + struct.pack(">II", 0, 0)
-    return sound[:33] + struct.pack(">I", 8) + chunk + struct.pack(">I", zlib.crc32(chunk)) + sound[33:]
-
-
-def test_warnings_of_odd_metadata_are_silenced_for_all_threads_and_put_back() -> None:
-    data = [with_broken_animation(saved(quarters()))] * 50
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        before = list(warnings.filters)
-        with pillow_kept_quiet(), ThreadPoolExecutor(4) as threads:
-            assert all(isinstance(picture, EncodedPicture) for picture in threads.map(survive, data))
-        assert list(warnings.filters) == before
-        with pytest.raises(UserWarning, match="Invalid APNG"):
-            survive(data[0])
 
 
 @pytest.mark.parametrize("name", ["JPEG", "PNG"])

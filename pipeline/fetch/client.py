@@ -3,7 +3,7 @@
 import resource
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -39,9 +39,11 @@ async def open_client(
     limits: Fetch,
     headers: Mapping[str, str] | None = None,
     names: Names | None = None,
+    room: Callable[[], Awaitable[object]] | None = None,
 ) -> AsyncIterator["Client"]:
     """Open the one client of an event loop: connections kept alive, one TLS context, guarded names. `headers`
     go with every request, to whichever host a redirect leads. `names`: in the place of the process's own.
+    `room` waits until there is room in memory for another answer.
 
     Proxies, credentials and cookies of this machine's environment are not used.
     """
@@ -65,7 +67,7 @@ async def open_client(
         # aiohttp would ask once more by itself where a connection breaks: a host would see twice as many
         # requests as are counted and paced here. We have tries of our own.
         session._retry_connection = False
-        yield Client(session, limits, connect_to, names, read_do_not_fetch(limits.do_not_fetch))
+        yield Client(session, limits, connect_to, names, read_do_not_fetch(limits.do_not_fetch), room)
 
 
 @dataclass(slots=True)
@@ -93,6 +95,7 @@ class Client:
     connect_to: ConnectTo
     names: Names
     do_not_fetch: DoNotFetch
+    room: Callable[[], Awaitable[object]] | None = None
     gate: Gate = field(init=False)
     _pacer: Pacer = field(init=False)
     _breaker: Breaker = field(init=False)
@@ -243,6 +246,9 @@ class Client:
             await self.gate.enter()
             started = time.monotonic()
             try:
+                if self.room:
+                    await self.room()
+                    started = time.monotonic()
                 outcome = await exchange(
                     self.session,
                     course.url,

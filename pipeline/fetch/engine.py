@@ -1,14 +1,12 @@
 """Work units: the pairs of one unit to a tar of staged pictures and two tables, whole or not at all.
 
 Many units are open at once in one event loop, so that a host which asks for patience holds up its own
-pairs only. Decoding runs on threads: Pillow leaves the interpreter lock while it works.
+pairs only. Pictures are decoded in other processes.
 """
 
 import asyncio
-import functools
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
@@ -22,7 +20,9 @@ from manifests.store import written_whole
 from pipeline.config import BuildConfig
 from pipeline.fetch.answers import Download
 from pipeline.fetch.client import Client, open_client
-from pipeline.fetch.pixels import EncodedPicture, encode_picture, pillow_kept_quiet, thumbnail
+from pipeline.fetch.decoder import Task
+from pipeline.fetch.decoders import Decoders
+from pipeline.fetch.pixels import EncodedPicture
 from pipeline.limits import Network
 from pipeline.parts import write_part
 from pipeline.progress import INTERVAL_S, Tally
@@ -43,16 +43,18 @@ def fetch_units(
     config: BuildConfig,
     network: Network,
     tally: Tally,
+    workers: int = 1,
 ) -> None:
     """Fetch the units that are not there yet.
 
     `selected` holds <unit>.parquet of pairs; `fetched` receives <unit>.tar, <unit>.parquet and
-    <unit>.rejections.parquet. `tally` counts what becomes of the pairs.
+    <unit>.rejections.parquet. `tally` counts what becomes of the pairs. `workers`: processes that fetch on
+    this machine, between which the processors for decoding are shared.
     """
     missing = [unit for unit in units if not (fetched / f"{unit}.parquet").exists()]
     if missing:
-        with pillow_kept_quiet():
-            asyncio.run(_fetch_all(missing, selected, fetched, config, network, tally))
+        num_decoders = max(1, (os.cpu_count() or 1) // workers)
+        asyncio.run(_fetch_all(missing, selected, fetched, config, network, tally, num_decoders))
 
 
 async def _fetch_all(
@@ -62,22 +64,26 @@ async def _fetch_all(
     config: BuildConfig,
     network: Network,
     tally: Tally,
+    num_decoders: int,
 ) -> None:
     open_units = asyncio.Semaphore(MAX_OPEN_UNITS)
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        async with open_client(network, config.fetch) as client:
+    task = Task(config.image, config.encode, config.decode)
+    async with (
+        Decoders(task, num_decoders) as decoders,
+        open_client(network, config.fetch, room=decoders.room) as client,
+    ):
 
-            async def fetch_one(unit: str) -> None:
-                async with open_units:
-                    rows = pq.read_table(selected / f"{unit}.parquet").to_pylist()
-                    await _Unit(unit, rows, fetched, config, client, threads, tally).fetch()
+        async def fetch_one(unit: str) -> None:
+            async with open_units:
+                rows = pq.read_table(selected / f"{unit}.parquet").to_pylist()
+                await _Unit(unit, rows, fetched, config, client, decoders, tally).fetch()
 
-            reporter = asyncio.create_task(_report(client, tally))
-            async with asyncio.TaskGroup() as tasks:
-                for unit in units:
-                    tasks.create_task(fetch_one(unit))
-            reporter.cancel()
-            _count_names(client, tally)
+        reporter = asyncio.create_task(_report(client, tally))
+        async with asyncio.TaskGroup() as tasks:
+            for unit in units:
+                tasks.create_task(fetch_one(unit))
+        reporter.cancel()
+        _count_names(client, tally)
 
 
 async def _report(client: Client, tally: Tally) -> None:
@@ -104,11 +110,11 @@ class _Unit:
         fetched: Path,
         config: BuildConfig,
         client: Client,
-        threads: ThreadPoolExecutor,
+        decoders: Decoders,
         tally: Tally,
     ) -> None:
         self.name, self.pairs, self.fetched, self.config = name, pairs, fetched, config
-        self.client, self.threads, self.tally = client, threads, tally
+        self.client, self.decoders, self.tally = client, decoders, tally
         self.rows: list[Row] = []
         self.rejections: list[Rejection] = []
 
@@ -125,6 +131,7 @@ class _Unit:
         write_part(self.fetched, self.name, to_table(self.rows, IMAGE_SCHEMA), self.rejections)
 
     async def fetch_pair(self, number: int, pair: Row, tar: IO[bytes]) -> None:
+        await self.decoders.room()
         self.tally.add("fetch/in")
         download = await self.read(pair["url"])
         if isinstance(download, Drop):
@@ -134,13 +141,12 @@ class _Unit:
             data = download.body
             self.tally.add("fetch/out")
             self.tally.add("fetch/bytes", len(data))
-            encode = functools.partial(encode_picture, data, self.config.image, self.config.encode)
-            picture = await asyncio.get_running_loop().run_in_executor(self.threads, encode)
+            picture = await self.decoders.encode(data)
             if isinstance(picture, Drop):
                 self.tally.add(f"image/dropped/{picture.reason}")
                 # A picture without a hash cannot be told from a listed one: then none is shown.
                 shown = number < PAIRS_WITH_THUMBNAILS and not self.client.do_not_fetch.phashes
-                small = thumbnail(data) if shown else None
+                small = await self.decoders.thumbnail(data) if shown else None
                 self.rejections.append(reject(IMAGE, picture, pair, thumbnail=small))
             else:
                 if drop := self.client.do_not_fetch.check_phash(picture.phash):

@@ -3,9 +3,6 @@
 What happens here runs in the processes of `decoders`, which a hostile picture may bring down.
 """
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from PIL import Image
@@ -41,15 +38,6 @@ class EncodedPicture:
     original_bytes: int
     sha256: str
     phash: int
-
-
-@contextmanager
-def pillow_kept_quiet() -> Iterator[None]:
-    """Silence Pillow's warnings of odd metadata: the pixels are what counts. To be entered around the threads
-    that decode and not by each of them: what is silenced, and put back, is the whole process's."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="PIL")
-        yield
 
 
 def encode_picture(data: bytes, checks: ImageChecks, encode: Encode) -> EncodedPicture | Drop:

@@ -28,7 +28,7 @@ class FetchUnits(beam.PTransform):
     ) -> None:
         super().__init__()
         self.groups = lanes_of_worker(units, workers)
-        self.fetch = FetchLanes(selected, out, config, network, tallies)
+        self.fetch = FetchLanes(selected, out, config, network, tallies, workers)
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
         return begin | "lanes of each worker" >> beam.Create(self.groups) | "fetch" >> beam.ParDo(self.fetch)
@@ -38,7 +38,13 @@ class FetchLanes(beam.DoFn):
     """The units of some lanes -> the names of their parts."""
 
     def __init__(
-        self, selected: Path, out: Path, config: BuildConfig, network: Network, tallies: Path
+        self,
+        selected: Path,
+        out: Path,
+        config: BuildConfig,
+        network: Network,
+        tallies: Path,
+        workers: int,
     ) -> None:
         self.selected, self.out, self.config, self.network, self.tallies = (
             selected,
@@ -47,10 +53,11 @@ class FetchLanes(beam.DoFn):
             network,
             tallies,
         )
+        self.workers = workers
 
     def process(self, units: list[str]) -> Iterator[str]:
         tally = Tally(self.tallies)
-        fetch_units(units, self.selected, self.out, self.config, self.network, tally)
+        fetch_units(units, self.selected, self.out, self.config, self.network, tally, self.workers)
         tally.write()
         for name, number in tally.counts.items():
             stage, _, counter = name.partition("/")
