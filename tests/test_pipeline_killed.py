@@ -8,20 +8,24 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
-from pipeline.sample_web.serve import ENDPOINT
+from pipeline.parts import parts_in
+from pipeline.sample_web.serve import ENDPOINT, serving_world
 from pipeline.sample_web.server import Served
+from pipeline.shards import read_staged
 from tests.small_world import contents
 
 
-def start(world: Path, served: Served, dataset: Path, workers: int) -> subprocess.Popen[bytes]:
+def start(world: Path, served: Served, dataset: Path, workers: int, *flags: str) -> subprocess.Popen[bytes]:
     """Start the command that a person would type, in a process group of its own."""
     command = [
         *(sys.executable, "-m", "pipeline", "build", "demo", "--sample-web", "None", "--quiet"),
         *("--dataset", str(dataset), "--workers", str(workers), "--connect-to", *served.connect_to),
         *("--queries", str(world / "queries.txt"), "--commons.endpoint", ENDPOINT),
         *("--table.paths", str(world / "urls.parquet"), "--table.caption-column", "alt"),
+        *flags,
     ]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
 
@@ -96,3 +100,62 @@ def test_a_killed_worker_ends_the_build_with_a_message_and_the_next_run_finishes
     os.kill(int(workers[-1]), signal.SIGKILL)
     assert process.wait(30) == 1
     assert start(world, served, tmp_path / "dataset", 1).wait(300) == 0
+
+
+def urls_of_whole_units(dataset: Path) -> set[str]:
+    """Return the URLs of all units that are there, each of which is found to be whole."""
+    fetched, selected = dataset / "work/fetched", dataset / "work/selected"
+    urls = set[str]()
+    for part in parts_in(fetched):
+        rows, wanted = part.rows().to_pylist(), pq.read_table(selected / part.path.name)
+        rejected = fetched / f"{part.name}.rejections.parquet"
+        num_rejected = pq.read_metadata(rejected).num_rows if rejected.exists() else 0
+        assert len(rows) + num_rejected == len(wanted)
+        with (fetched / f"{part.name}.tar").open("rb") as tar:
+            pictures = [read_staged(row, tar) for row in rows]
+        assert all(data[:2] == b"\xff\xd8" and data[-2:] == b"\xff\xd9" for data in pictures)
+        urls.update(wanted["url"].to_pylist())
+    return urls
+
+
+def kill_in_fetch(process: subprocess.Popen[bytes], dataset: Path, rng: random.Random) -> bool:
+    """Kill the driver or a worker at a random moment of the fetch; return whether it was still at it."""
+    while not (dataset / "work/selected/_done").exists() and process.poll() is None:
+        time.sleep(0.02)
+    time.sleep(rng.uniform(0.0, 4.0))
+    others = [int(pid) for pid in survivors(process.pid) if int(pid) != process.pid]
+    victim = rng.choice([process.pid, *others])
+    if process.poll() is not None or (dataset / "work/fetched/_done").exists():
+        assert process.wait(300) == 0
+        return False
+    os.kill(victim, signal.SIGKILL)
+    process.wait(60)
+    while survivors(process.pid):
+        time.sleep(0.05)
+    return True
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_kills", [20])
+def test_a_kill_in_the_fetch_costs_the_units_in_flight_and_no_other(
+    world: Path, tmp_path: Path, num_kills: int
+) -> None:
+    rng, flags = random.Random(num_kills), ("--fetch.pairs-per-unit", "5")
+    with serving_world(world) as served:
+        undisturbed = tmp_path / "undisturbed" / "dataset"
+        assert start(world, served, undisturbed, 2, *flags).wait(300) == 0
+    hits = finished = 0
+    while hits < num_kills:
+        with serving_world(world) as served:
+            dataset = tmp_path / str(finished) / "dataset"
+            asked = dict[str, int]()  # how often each URL of a unit had been asked for when it was whole
+            while kill_in_fetch(start(world, served, dataset, 2, *flags), dataset, rng):
+                hits += 1
+                for url in urls_of_whole_units(dataset):
+                    assert asked.setdefault(url, served.web.num_requests[url]) == served.web.num_requests[url]
+                if hits == num_kills:
+                    assert start(world, served, dataset, 2, *flags).wait(300) == 0
+                    break
+            assert asked == {url: served.web.num_requests[url] for url in asked}
+            assert contents(dataset) == contents(undisturbed)
+            finished += 1

@@ -148,6 +148,7 @@ def test_counts_of_terms_follow(dataset: Path, served: Served) -> None:
     assert sum(row["num_kept"] for row in coverage) == found.total()
 
 
+@pytest.mark.slow
 def test_two_workers_gain_the_same_bytes(broken: Path, dataset: Path, served: Served, tmp_path: Path) -> None:
     other = tmp_path / "other" / "dataset"
     shutil.copytree(broken, other)  # with the folder of its build, which a retry does not need
