@@ -25,5 +25,5 @@ def check_contact(parts: Iterable[Part], config: BuildConfig, network: Network) 
         if num_urls > MAX_URLS_WITHOUT_CONTACT:
             raise ValueError(
                 f"fetch.contact is {network.contact!r}: who fetches more than {MAX_URLS_WITHOUT_CONTACT:,} "
-                "URLs must say where a site's owner finds them: run again with --fetch.contact PAGE-OR-ADDRESS"
+                "URLs must say where site owners find them: run again with --fetch.contact ADDRESS-OR-PAGE"
             )

@@ -20,39 +20,21 @@ class _Lane:
     num_users: int = 0
     waiting: "deque[asyncio.Future[None]]" = field(default_factory=deque)
 
-    async def enter(self) -> None:
+    async def take(self) -> None:
+        """Wait for a slot; whoever takes it must `leave`."""
         self.num_users += 1
+        if self.free > 0:
+            self.free -= 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.waiting.append(turn)
         try:
-            if self.free > 0:
-                self.free -= 1
-            else:
-                turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                self.waiting.append(turn)
-                try:
-                    await turn  # set by leave(), which hands its slot over
-                except asyncio.CancelledError:
-                    if turn.done() and not turn.cancelled():
-                        self._hand_over()
-                    raise
+            await turn  # set by leave(), which hands its slot over
         except asyncio.CancelledError:
             self.num_users -= 1
+            if turn.done() and not turn.cancelled():
+                self._hand_over()
             raise
-        try:
-            await self._wait_for_start()
-        except asyncio.CancelledError:
-            self.leave()
-            raise
-
-    async def _wait_for_start(self) -> None:
-        while True:
-            now = time.monotonic()
-            start = max(now, self.next_start, self.paused_until)
-            self.next_start = start + self.interval_s
-            if start <= now:
-                return
-            await asyncio.sleep(start - now)
-            if self.paused_until <= time.monotonic():
-                return
 
     def leave(self) -> None:
         self.num_users -= 1
@@ -87,12 +69,17 @@ class Pacer:
 
     async def enter(self, host: str, address: str) -> None:
         """Wait for the turn of this host at this address, and hold one slot of each until `leave`."""
-        lane = self._lane(host, self._of_host)
-        await lane.enter()
+        of_host, of_address = self._lane(host, self._of_host), self._lane(f"@{address}", self._of_address)
+        await of_host.take()
         try:
-            await self._lane(f"@{address}", self._of_address).enter()
+            await of_address.take()
+            try:
+                await _start(of_host, of_address)
+            except asyncio.CancelledError:
+                of_address.leave()
+                raise
         except asyncio.CancelledError:
-            lane.leave()
+            of_host.leave()
             raise
 
     def leave(self, host: str, address: str) -> None:
@@ -130,3 +117,16 @@ class Pacer:
         now = time.monotonic()
         for name in [name for name, lane in self._lanes.items() if lane.idle(now)]:
             del self._lanes[name]
+
+
+async def _start(of_host: _Lane, of_address: _Lane) -> None:
+    """Wait for a time that suits both, and take it for both."""
+    while True:
+        now = time.monotonic()
+        start = max(of_host.next_start, of_host.paused_until, of_address.next_start)
+        if start <= now:
+            of_host.next_start = now + of_host.interval_s
+            of_address.next_start = now + of_address.interval_s
+            return
+        # Nothing is reserved: a host that rests for long must not hold up the others at its address.
+        await asyncio.sleep(start - now)
