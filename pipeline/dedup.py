@@ -7,13 +7,15 @@ unit) are better than all others: what is published stays.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from filters.hashes import block_keys, pairs_within
+from filters.near import Row, near_values, rows_for
 from filters.reasons import Reason
 from manifests.store import write_table
 from pipeline.blocks import GroupBlocks, mix64, num_buckets_for, split, unpack
@@ -63,6 +65,9 @@ PRINT_COLUMNS = [
     "original_bytes",
 ]
 
+_OF_A_COPY = ("rank", "unit", "key")
+HASHES_PER_GROUP = 1_000_000
+
 
 class FindCopies(beam.PTransform):
     """Parts of pictures -> parts of COPY_SCHEMA in `out`: every pair of a picture and a better copy of it."""
@@ -72,7 +77,8 @@ class FindCopies(beam.PTransform):
         self.parts, self.max_distance, self.out = parts, max_distance, out
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
-        num_buckets = num_buckets_for(sum_of(self.parts))
+        num_rows = sum_of(self.parts)
+        num_buckets = num_buckets_for(num_rows)
         grouped = (
             begin
             | "each part of pictures" >> beam.Create(self.parts)
@@ -81,14 +87,60 @@ class FindCopies(beam.PTransform):
         )
         if self.max_distance is None:
             return grouped | "equal bytes" >> beam.Map(equal_prints, same="sha256", out=self.out)
+        search = NearSearch.of(num_rows, self.max_distance)
         return (
             grouped
             | "equal hashes" >> beam.Map(equal_prints, same="phash", out=self.out)
-            | "parts of hashes"
-            >> beam.FlatMap(keyed, max_distance=self.max_distance, num_buckets=num_buckets)
-            | "by parts of hashes" >> GroupBlocks()
-            | "near hashes" >> beam.Map(near_hashes, max_distance=self.max_distance, out=self.out)
+            | "arranged in rows" >> beam.FlatMap(search.arranged)
+            | "by part of a hash" >> GroupBlocks()
+            | "near hashes" >> beam.FlatMap(search.near, num_buckets=num_buckets)
+            | "by first hash" >> GroupBlocks()
+            | "first pictures" >> beam.FlatMap(first_pictures, out=self.out, num_buckets=num_buckets)
+            | "by second hash" >> GroupBlocks()
+            | "second pictures" >> beam.Map(second_pictures, out=self.out)
         )
+
+
+@dataclass(frozen=True)
+class NearSearch:
+    """The search for near hashes among distinct ones, cut into groups of keys: eight bytes a hash and row."""
+
+    rows: tuple[Row, ...]  # none: everything is compared with everything
+    max_distance: int
+    num_groups: int  # of each row
+
+    @classmethod
+    def of(cls, num_hashes: int, max_distance: int) -> "NearSearch":
+        """Choose the rows for so many hashes."""
+        return cls(rows_for(num_hashes, max_distance), max_distance, -(-num_hashes // HASHES_PER_GROUP))
+
+    def arranged(self, pictures: pa.Table) -> Iterator[tuple[int, bytes]]:
+        """Yield the hashes of pictures as they stand in each row, grouped by their keys."""
+        hashes = pictures["phash"].to_numpy()
+        if not self.rows:
+            yield 0, hashes.tobytes()
+        for number, row in enumerate(self.rows):
+            moved = row.arrange(hashes)
+            groups = (mix64(row.keys(moved)) % np.uint64(self.num_groups)).astype(np.int64)
+            for group in np.unique(groups).tolist():
+                yield number * self.num_groups + group, moved[groups == group].tobytes()
+
+    def near(self, group: tuple[int, Iterable[bytes]], num_buckets: int) -> Iterator[tuple[int, bytes]]:
+        """Yield the near pairs of a group, by the bucket of their first hash. No two groups find the same."""
+        number, blocks = group
+        hashes = np.sort(np.concatenate([np.frombuffer(block, dtype=np.uint64) for block in blocks]))
+        if self.rows:
+            row = self.rows[number // self.num_groups]
+            found = row.restore(row.pairs(hashes, self.max_distance))
+        else:
+            found = near_values(hashes, self.max_distance)
+        table = pa.table({"first": found[:, 0], "second": found[:, 1]})
+        yield from split(table, bucket_of(found[:, 0], num_buckets))
+
+
+def bucket_of(hashes: np.ndarray, num_buckets: int) -> np.ndarray:
+    """Return int64 (N,): the bucket in which pictures of each hash lie."""
+    return (mix64(hashes) % np.uint64(num_buckets)).astype(np.int64)
 
 
 def prints(pictures: pa.Table) -> pa.Table:
@@ -103,7 +155,7 @@ def prints(pictures: pa.Table) -> pa.Table:
 
 def _hash_blocks(part: Part, num_buckets: int) -> Iterator[tuple[int, bytes]]:
     table = prints(part.rows(PRINT_COLUMNS))
-    yield from split(table, (mix64(table["phash"].to_numpy()) % np.uint64(num_buckets)).astype(np.int64))
+    yield from split(table, bucket_of(table["phash"].to_numpy(), num_buckets))
 
 
 def equal_prints(group: tuple[int, Iterable[bytes]], same: str, out: Path) -> pa.Table:
@@ -118,32 +170,45 @@ def equal_prints(group: tuple[int, Iterable[bytes]], same: str, out: Path) -> pa
             copies.append(_copy(row, first, 0, row["sha256"] in seen))
         seen.add(row["sha256"])
     write_table(out / f"equal-{bucket:05d}.parquet", pa.Table.from_pylist(copies, schema=COPY_SCHEMA))
-    return pa.Table.from_pylist(list(best.values()), schema=PRINT_SCHEMA)
+    distinct = pa.Table.from_pylist(list(best.values()), schema=PRINT_SCHEMA).sort_by("phash")
+    write_table(_distinct(out, bucket), distinct)
+    return distinct
 
 
-def keyed(pictures: pa.Table, max_distance: int, num_buckets: int) -> Iterator[tuple[int, bytes]]:
-    """Yield blocks of pictures, each once per block key: near hashes share at least one."""
-    for keys in block_keys(pictures["phash"].to_numpy(), max_distance):
-        table = pictures.append_column("block_key", pa.array(keys))
-        yield from split(table, (mix64(keys) % np.uint64(num_buckets)).astype(np.int64))
+def first_pictures(
+    group: tuple[int, Iterable[bytes]], out: Path, num_buckets: int
+) -> Iterator[tuple[int, bytes]]:
+    """Put its picture to the first hash of each pair; yield the pairs by the bucket of the second."""
+    pairs = _with_pictures(group, out, "first")
+    yield from split(pairs, bucket_of(pairs["second"].to_numpy(), num_buckets))
 
 
-def near_hashes(group: tuple[int, Iterable[bytes]], max_distance: int, out: Path) -> str:
-    """Write the copies among the pictures whose hashes share a block key."""
-    bucket, blocks = group
-    table = unpack(blocks, sort_by="rank")
-    found = pairs_within(table["phash"].to_numpy(), table["block_key"].to_numpy(), max_distance)
-    found = np.unique(
-        np.sort(found, axis=1), axis=0
-    )  # rows are sorted: the smaller index is the better picture
+def second_pictures(group: tuple[int, Iterable[bytes]], out: Path) -> str:
+    """Put its picture to the second hash of each pair, and write which is a copy of which."""
     copies = []
-    if len(found):
-        better, worse = (table.take(pa.array(found[:, side])).to_pylist() for side in (0, 1))
-        for good, bad in zip(better, worse, strict=True):
-            copies.append(_copy(bad, good, (good["phash"] ^ bad["phash"]).bit_count(), False))
-    name = f"near-{bucket:05d}"
+    for pair in _with_pictures(group, out, "second").to_pylist():
+        sides = [{name: pair[f"{side}_{name}"] for name in _OF_A_COPY} for side in ("first", "second")]
+        better, worse = sorted(sides, key=lambda side: str(side["rank"]))
+        distance = (pair["first"] ^ pair["second"]).bit_count()
+        copies.append(_copy(worse, better, distance, False))
+    copies.sort(key=lambda copy: (str(copy["worse"]), str(copy["better"])))
+    name = f"near-{group[0]:05d}"
     write_table(out / f"{name}.parquet", pa.Table.from_pylist(copies, schema=COPY_SCHEMA))
     return name
+
+
+def _with_pictures(group: tuple[int, Iterable[bytes]], out: Path, side: str) -> pa.Table:
+    bucket, blocks = group
+    pairs = unpack(blocks, sort_by=side)
+    pictures = pq.read_table(_distinct(out, bucket), columns=["phash", *_OF_A_COPY])
+    rows = np.searchsorted(pictures["phash"].to_numpy(), pairs[side].to_numpy())
+    for name in _OF_A_COPY:
+        pairs = pairs.append_column(f"{side}_{name}", pictures[name].take(pa.array(rows)))
+    return pairs
+
+
+def _distinct(out: Path, bucket: int) -> Path:
+    return out / "distinct" / f"{bucket:05d}.parquet"
 
 
 def _copy(

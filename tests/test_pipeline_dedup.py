@@ -11,7 +11,7 @@ import pytest
 from filters.hashes import hamming
 from filters.sampling import pair_id
 from manifests.store import write_table
-from pipeline import blocks
+from pipeline import blocks, dedup
 from pipeline.dedup import FindCopies, judge_copies
 from pipeline.parts import parts_in
 from pipeline.records import IMAGE_SCHEMA
@@ -55,6 +55,7 @@ def test_every_picture_gets_the_verdict_of_the_slow_version(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(blocks, "ROWS_PER_BUCKET", 100)  # several buckets
+    monkeypatch.setattr(dedup, "HASHES_PER_GROUP", 50)
     rows = make_pictures(600)
     for unit in ("unit0", "unit1", "unit2"):
         table = pa.Table.from_pylist([row for row in rows if row["unit"] == unit], schema=IMAGE_SCHEMA)
