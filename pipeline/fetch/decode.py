@@ -80,7 +80,7 @@ def decode(data: bytes, header: ImageHeader, scale: int = 1) -> Decoded | Drop:
             plain = turn is None and image.mode in ("RGB", "L") and not (profile and transform_of(profile))
             pixels = to_srgb(image)
     except DECODE_ERRORS as error:
-        if isinstance(error, MemoryError) or "memory" in str(error):
+        if isinstance(error, MemoryError) or not _fits(header):
             size = f"{header.width_px} x {header.height_px}"
             return Drop(Reason.IMAGE_TOO_MUCH_MEMORY, f"{size} {header.format} does not fit into memory")
         return Drop(Reason.IMAGE_CORRUPT, f"{header.format} does not decode: {type(error).__name__}")
@@ -92,6 +92,15 @@ def decode(data: bytes, header: ImageHeader, scale: int = 1) -> Decoded | Drop:
         if turn in _SIDEWAYS:
             full_size = full_size[::-1]
     return Decoded(pixels, full_size, plain)
+
+
+def _fits(header: ImageHeader) -> bool:
+    """Return whether there is memory for two copies of the pixels: not every library says what it lacked."""
+    try:
+        bytearray(2 * 4 * header.width_px * header.height_px)
+    except MemoryError:
+        return False
+    return True
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:

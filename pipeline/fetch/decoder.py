@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from filters.checks import ImageChecks
-from filters.reasons import Drop
+from filters.reasons import Drop, Reason
 from pipeline.fetch.pixels import encode_picture, thumbnail
 from pipeline.limits import Decode, Encode
 
@@ -88,9 +88,12 @@ def serve(lane: Lane, task: Task) -> None:
     limit_memory(task.limits.max_memory_mb)
     while message := lane.socket.recv(REQUEST.size):
         kind, size = REQUEST.unpack(message)
-        data = os.pread(lane.store, size, 0)
         limit_time(task.limits.max_cpu_s)
-        answer, picture = answer_of(kind, data, task)
+        try:
+            answer, picture = answer_of(kind, os.pread(lane.store, size, 0), task)
+        except MemoryError:
+            answer = {"drop": (Reason.IMAGE_TOO_MUCH_MEMORY, f"{size} bytes do not fit into memory")}
+            picture = b""
         limit_time(0)
         write_all(lane.store, picture)
         lane.socket.send(orjson.dumps(answer))
