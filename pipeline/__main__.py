@@ -15,6 +15,7 @@ from manifests.schema import Manifest
 from manifests.store import read_manifest
 from pipeline.build import build
 from pipeline.config import BuildConfig, RunOptions
+from pipeline.doctor import DoctorRequest, examine
 from pipeline.limits import Fetch
 from pipeline.plan.predict import Assumed, make_plan
 from pipeline.plan.sample import Sample
@@ -34,6 +35,7 @@ USAGE = """Build a dataset of (image, text) pairs.
     python -m pipeline build laptop --queries terms.txt --folder.paths photos --folder.templates 'a {}.'
 
 Predict what that takes: python -m pipeline plan --help
+See whether this machine is fit: python -m pipeline doctor
 Try again what could not be fetched: python -m pipeline retry --help
 Make a list of search terms: python -m pipeline queries --help
 """
@@ -53,6 +55,14 @@ terms; downloads no picture.
 """
 
 
+DOCTOR_USAGE = """Say whether this machine is fit for a build, and what to do where it is not.
+
+    python -m pipeline doctor
+    python -m pipeline doctor --dataset runs/mine --workers 4 --host upload.wikimedia.org --json
+
+One line each: names, open files, proxy, disk, processors, memory; with --host also clock and throughput.
+Exit status 1 where a build would fail.
+"""
 RETRY_USAGE = """Fetch failures of a finished dataset again, into new shards; the others stay as they are.
 
     python -m pipeline retry --dataset runs/mine --where reason=timeout,host_down
@@ -73,7 +83,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(USAGE if wanted else f"unknown command {name!r}; known: {known}\n")
         return 0 if name and wanted else 2
     try:
-        command(rest)
+        return command(rest) or 0
     except ValueError as error:
         sys.stderr.write(f"pipeline {name}: {error}\n")
         return 2
@@ -81,7 +91,6 @@ def main(arguments: list[str]) -> int:
         last = str(error).strip().rpartition("\n")[2]
         sys.stderr.write(f"{name} stopped: {last}\nWhat is done is kept; run the same command again.\n")
         return 1
-    return 0
 
 
 def build_command(arguments: list[str]) -> None:
@@ -164,11 +173,27 @@ def retry_command(arguments: list[str]) -> None:
     print(f"holds     {manifest.num_pairs:>9,} pairs in {len(manifest.shards)} shards")
 
 
-COMMANDS: dict[str, Callable[[list[str]], None]] = {
+def doctor_command(arguments: list[str]) -> int:
+    """Say whether this machine is fit for a build; return 1 where something would make it fail."""
+    request = tyro.cli(
+        DoctorRequest, args=arguments, prog="python -m pipeline doctor", description=DOCTOR_USAGE
+    )
+    findings = []
+    for finding in examine(request):
+        findings.append(finding)
+        if not request.json:
+            print(finding)
+    if request.json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=1))
+    return int(any(finding.level == "fail" for finding in findings))
+
+
+COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
     "build": build_command,
     "queries": queries_command,
     "plan": plan_command,
     "retry": retry_command,
+    "doctor": doctor_command,
 }
 
 

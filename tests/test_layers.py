@@ -42,7 +42,7 @@ LAYERS = {
             "queries",
         },
         {"finish", "job"},
-        {"rounds", "coverage", "plan"},
+        {"rounds", "coverage", "plan", "doctor"},
         {"build", "extend"},
         {"retry"},
         {"recipes"},
