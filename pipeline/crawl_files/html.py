@@ -5,88 +5,124 @@ its <picture>. Its texts are alt, title and the caption of its figure. To these 
 ImageObject. Sources: HTML Living Standard, 4.8 (images), 4.4.12 (figure); ogp.me; schema.org/ImageObject.
 """
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
 
-from selectolax.lexbor import LexborHTMLParser, LexborNode
+from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser, LexborNode
 
 from pipeline.crawl_files.linked_data import image_objects
 from pipeline.crawl_files.links import Base
-from pipeline.crawl_files.pictures import Picture, links_and_texts, widest
+from pipeline.crawl_files.pictures import Picture, links_of, texts_of, widest
 from pipeline.crawl_files.rows import Found
 
 # What WordPress, MediaWiki and many templates had before <figcaption>.
 CAPTION_CLASSES = frozenset(("wp-caption-text", "thumbcaption", "gallerytext", "caption"))
 MAX_CLIMB = 4
-# One walk through the page for all that only a selector finds, with as few selectors as will do: each costs
-# a test of every element. A <div> with an address and a text stands where a script puts a picture.
-SELECTED = "[class*=caption], .gallerytext, div[data-src][data-alt], a[rel~=license], link[rel~=license]"
+PICTURES = "img, div[data-src][data-alt]"
+# One walk through the page for all that is looked at, since each costs a tenth of parsing it. Half of all
+# images have no text and are left out, unless a caption names them. A <div> with an address and a text stands
+# where a script puts a picture.
+SELECTED = (
+    'img:is([alt]:not([alt=""]), [title], [data-alt], [data-image-title]), '
+    "div:is(.gallerytext, [data-src][data-alt]), figcaption, [class*=caption], base, [rel~=license], "
+    'meta:is([property^="og:" i], [name^="og:" i]), script[type^="application/ld+json" i]'
+)
+# What is something else, whatever its class.
+NO_CAPTIONS = frozenset(("img", "figcaption", "base", "meta", "script", "link"))
+
+Nodes = Mapping[str, Collection[LexborNode]]
 
 
 def find_pictures(html: bytes | str, page_url: str) -> list[Found]:
-    """Return each (picture, text) of a page once: images in the order of the page, then og:image and JSON-LD.
+    """Return each (picture, text) of a page once: images that have a text, in the order of the page, those
+    that have but a caption, og:image, JSON-LD.
 
     Bytes are read as UTF-8 (see `charsets`). Raises selectolax's errors for a page that is too large for it,
     for nothing else that a page holds.
     """
-    tree = LexborHTMLParser(html)
-    selected = tree.css(SELECTED)
-    base = Base(page_url, _first_href(tree.tags("base")))
-    named = _first_href([node for node in selected if node.tag in ("a", "link")])
+    nodes = _selected(LexborHTMLParser(html, options=LexborDocumentOptions.WO_EVENTS))
+    base = Base(page_url, _first_href(nodes["base"]))
+    named = _first_href([node for tag in ("link", "a") for node in nodes[tag]])
     licence = base.join(named) if named else None
     found: dict[tuple[str, str], Found] = {}
-    for links, texts, its_licence in (*_images(tree, selected), *_open_graph(tree), *_linked_data(tree)):
+    for links, texts, its_licence in (*_images(nodes), *_open_graph(nodes), *_linked_data(nodes)):
         own = base.join(its_licence) if its_licence else licence
         captions = [(" ".join(text.split()), origin) for text, origin in texts]
         for link in links:
             if (url := base.join(link.strip())) is None:
                 continue
             for text, origin in captions:
-                if text and (url, text) not in found:
-                    found[url, text] = Found(url, text, origin, page_url, own)
+                if text and (key := (url, text)) not in found:
+                    found[key] = Found(url, text, origin, page_url, own)
     return list(found.values())
 
 
-def _images(tree: LexborHTMLParser, selected: list[LexborNode]) -> Iterator[Picture]:
+def _selected(tree: LexborHTMLParser) -> Nodes:
+    """Return what is looked at by tag, in the order of the page; twice where two selectors match it."""
+    nodes = defaultdict[str, list[LexborNode]](list)
+    for node in tree.css(SELECTED):
+        nodes[node.tag or ""].append(node)
+    return nodes
+
+
+def _images(nodes: Nodes) -> Iterator[Picture]:
     """Yield the pictures that have a text. An inner figure's pictures have its caption."""
-    captions, renditions = dict[int, str](), _widest_sources(tree.tags("source"))
-    by_class = [n for n in selected if CAPTION_CLASSES & set((n.attributes.get("class") or "").split())]
-    for node in (*tree.tags("figcaption"), *by_class):
+    captions: dict[int, tuple[str, LexborNode]] = {}
+    for node in (*nodes["figcaption"], *_captions_by_class(nodes)):
         if text := _caption_text(node):
-            captions.update((image.mem_id, text) for image in _captioned(node))
-    for node in (*tree.tags("img"), *(node for node in selected if node.tag == "div")):
-        links, texts = links_and_texts(node.attributes)
-        if captions and (caption := captions.get(node.mem_id)):
-            texts.append((caption, "figcaption"))
-        if renditions and node.parent and (link := renditions.get(node.parent.mem_id)):
-            links.append(link)
+            captions.update((image.mem_id, (text, image)) for image in _captioned(node))
+    for node in (*nodes["img"], *nodes["div"]):
+        attributes = node.attributes
+        texts = texts_of(attributes)
+        if captions and (named := captions.pop(node.mem_id, None)):
+            texts.append((named[0], "figcaption"))
         if texts:
-            yield Picture(links, texts)
+            yield _links(node, attributes), texts, None
+    for text, node in captions.values():
+        yield _links(node, node.attributes), [(text, "figcaption")], None
 
 
-def _open_graph(tree: LexborHTMLParser) -> list[Picture]:
+def _links(image: LexborNode, attributes: Mapping[str, str | None]) -> list[str]:
+    """Return the links of an image and the widest address of the first source of its <picture>."""
+    links, picture = links_of(attributes), image.parent
+    if picture is not None and picture.tag == "picture":
+        sources = (source.attributes for source in picture.css("source"))
+        sets = (source.get("srcset") or source.get("data-srcset") or "" for source in sources)
+        links += next(([best] for names in sets if (best := widest(names))), [])
+    return links
+
+
+def _captions_by_class(nodes: Nodes) -> Iterator[LexborNode]:
+    for tag, its_nodes in nodes.items():
+        if tag not in NO_CAPTIONS:
+            for node in its_nodes:
+                if not CAPTION_CLASSES.isdisjoint((node.attributes.get("class") or "").split()):
+                    yield node
+
+
+def _open_graph(nodes: Nodes) -> list[Picture]:
     """Return og:image with its og:image:alt, and the first with the title that a shared link shows: a page
     may list every picture that it holds, and its title speaks of the first."""
     title, pictures = "", list[Picture]()
-    for node in tree.tags("meta"):
+    for node in nodes["meta"]:
         attributes = node.attributes
         name = (attributes.get("property") or attributes.get("name") or "").lower()
         content = attributes.get("content") or ""
         if name in ("og:image", "og:image:url"):
-            pictures.append(Picture([content], []))
+            pictures.append(([content], [], None))
         elif name == "og:image:alt" and pictures:
-            pictures[-1].texts.append((content, "og"))
+            pictures[-1][1].append((content, "og"))
         elif name == "og:title":
             title = content
-    if pictures and not pictures[0].texts:
-        pictures[0].texts.append((title, "og"))
+    if pictures and not pictures[0][1]:
+        pictures[0][1].append((title, "og"))
     return pictures
 
 
-def _linked_data(tree: LexborHTMLParser) -> Iterator[Picture]:
+def _linked_data(nodes: Nodes) -> Iterator[Picture]:
     """Yield the ImageObjects of the page's JSON-LD."""
-    for node in tree.tags("script"):
-        if (node.attributes.get("type") or "").lower() == "application/ld+json":
-            yield from image_objects(node.text())
+    for node in nodes["script"]:
+        yield from image_objects(node.text())
 
 
 def _caption_text(caption: LexborNode) -> str:
@@ -101,23 +137,12 @@ def _captioned(caption: LexborNode) -> list[LexborNode]:
     for _ in range(MAX_CLIMB):
         if node is None or node.tag == "body":
             return []
-        if pictures := node.css("img, div[data-src][data-alt]"):
+        if pictures := node.css(PICTURES):
             return pictures if node.tag == "figure" or len(pictures) == 1 else []
         node = node.parent
     return []
 
 
-def _widest_sources(sources: list[LexborNode]) -> dict[int, str]:
-    """Return, by the identity of a <picture>, the widest address of its first source."""
-    found = dict[int, str]()
-    for source in sources:
-        picture, attributes = source.parent, source.attributes
-        best = widest(attributes.get("srcset") or attributes.get("data-srcset") or "")
-        if best and picture is not None and picture.tag == "picture":
-            found.setdefault(picture.mem_id, best)
-    return found
-
-
-def _first_href(nodes: list[LexborNode]) -> str:
+def _first_href(nodes: Collection[LexborNode]) -> str:
     """Return the first address that one of the elements has, "" where none has one."""
     return next((href.strip() for node in nodes if (href := node.attributes.get("href"))), "")

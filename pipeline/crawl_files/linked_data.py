@@ -13,8 +13,8 @@ MAX_DEPTH = 8
 def image_objects(script: str) -> Iterator[Picture]:
     """Yield the ImageObjects of one script that have an address and a text; nothing where it is not JSON.
 
-    >>> next(image_objects('{"@type": "ImageObject", "url": "a.jpg", "caption": "A cup"}')).texts
-    [('A cup', 'json-ld')]
+    >>> next(image_objects('{"@type": "ImageObject", "url": "a.jpg", "caption": "A cup"}'))
+    (['a.jpg'], [('A cup', 'json-ld')], None)
     """
     try:
         content = orjson.loads(script)
@@ -28,7 +28,7 @@ def image_objects(script: str) -> Iterator[Picture]:
         texts = _strings(thing, "caption", "description", "name")
         if links and texts:
             licence = next(iter(_strings(thing, "license")), None)
-            yield Picture(links, [(text, "json-ld") for text in texts], licence)
+            yield links, [(text, "json-ld") for text in texts], licence
 
 
 def _things(content: Any, depth: int) -> Iterator[dict[str, Any]]:

@@ -1,8 +1,6 @@
 """One picture of a page: its addresses and texts, read from the attributes of its element."""
 
 from collections.abc import Mapping
-from operator import itemgetter
-from typing import NamedTuple
 
 # Where pages keep the address of a picture that is loaded when it is scrolled to: the usual libraries' names,
 # the best first. A name that is not here has not been seen to hold a picture on a real page.
@@ -20,44 +18,54 @@ _LAZY = (
     *("data-echo", "data-ll-src", "data-cfsrc", "data-lazyload", "data-td-src", "datasrc", "original"),
 )
 _SRC, _SRCSET = -1, -2
-# What an attribute holds: a caption (its origin) or an address (_SRC, _SRCSET, or its rank among the lazy).
-_ROLES: dict[str, int | str] = {
+# What an attribute's address is: _SRC, _SRCSET, or its rank among the lazy.
+_ROLES = {
     "src": _SRC,
     "srcset": _SRCSET,
     "data-srcset": _SRCSET,
     "data-lazy-srcset": _SRCSET,
-    "alt": "alt",
-    "data-alt": "alt",
-    "title": "title",
-    "data-image-title": "title",
     **{name: rank for rank, name in enumerate(_LAZY)},
 }
 
 
-class Picture(NamedTuple):
-    """Links to one picture, (text, origin) of what is said of it, and a link to a licence of its own."""
-
-    links: list[str]
-    texts: list[tuple[str, str]]
-    licence: str | None = None
+# Links to one picture, (text, origin) of what is said of it, a link to a licence of its own. A plain tuple: a
+# named one takes a sixth of what its image does.
+Picture = tuple[list[str], list[tuple[str, str]], str | None]
 
 
-def links_and_texts(attributes: Mapping[str, str | None]) -> tuple[list[str], list[tuple[str, str]]]:
-    """Return an image's links (its src, its best lazy address, the widest of its srcset) and its texts.
+def texts_of(attributes: Mapping[str, str | None]) -> list[tuple[str, str]]:
+    """Return an image's own texts with their origins, its alt first: of equal texts that one counts.
 
-    >>> links_and_texts({"src": "s.gif", "data-src": "b.jpg", "alt": "A cup", "title": ""})
-    (['s.gif', 'b.jpg'], [('A cup', 'alt')])
+    >>> texts_of({"src": "a.jpg", "title": "Mine", "alt": "A cup"})
+    [('A cup', 'alt'), ('Mine', 'title')]
+    """
+    texts: list[tuple[str, str]] = []
+    get = attributes.get
+    # No loop over the names: half of all images have no text, and this is asked of each.
+    if text := get("alt"):
+        texts.append((text, "alt"))
+    if text := get("data-alt"):
+        texts.append((text, "alt"))
+    if text := get("title"):
+        texts.append((text, "title"))
+    if text := get("data-image-title"):
+        texts.append((text, "title"))
+    return texts
+
+
+def links_of(attributes: Mapping[str, str | None]) -> list[str]:
+    """Return an image's links: its src, its best lazy address, the widest of its srcset.
+
+    >>> links_of({"src": "s.gif", "data-original": "c.jpg", "data-src": "b.jpg", "alt": "A cup"})
+    ['s.gif', 'b.jpg']
     """
     links: list[str] = []
-    texts: list[tuple[str, str]] = []
     lazy, srcset, best_rank = "", "", len(_LAZY)
     for name, value in attributes.items():
         role = _ROLES.get(name)
         if role is None or not value:
             continue
-        if isinstance(role, str):
-            texts.append((value, role))
-        elif role == _SRC:
+        if role == _SRC:
             links.append(value)
         elif role == _SRCSET:
             srcset = value
@@ -67,9 +75,7 @@ def links_and_texts(attributes: Mapping[str, str | None]) -> tuple[list[str], li
         links.append(lazy)
     if srcset and (best := widest(srcset)):
         links.append(best)
-    if len(texts) > 1:
-        texts.sort(key=itemgetter(1))  # of equal texts the alt counts
-    return links, texts
+    return links
 
 
 def widest(srcset: str) -> str | None:
