@@ -79,11 +79,13 @@ class _Course:
     is_picture: bool = True
     is_service: bool = False
     url: URL = field(default_factory=URL)
+    host: str = ""
+    origin: str = ""
     verdict: Verdict = NO_RULES_ASKED
 
-    @property
-    def origin(self) -> str:
-        return f"{self.url.scheme}://{self.url.raw_authority}"
+    def go_to(self, url: URL) -> None:
+        """Take the next hop."""
+        self.url, self.host, self.origin = url, url.raw_host or "", f"{url.scheme}://{url.raw_authority}"
 
 
 @dataclass
@@ -172,7 +174,7 @@ class Client:
         self._wanted[host] += 1
         try:
             for number in range(self.limits.max_tries):
-                course.url = first
+                course.go_to(first)
                 outcome = await self._follow(course)
                 if isinstance(outcome, Answer) or not self._rest(outcome, course, number):
                     break
@@ -204,7 +206,7 @@ class Client:
             jitter = 0.5 + priority(f"{course.url} {number}", salt="backoff") / 2**64
             pause_s = min(limit, failure.backoff_s * 2**number * jitter)
         # The pause is for the host that asked for it, which a redirect may have led to.
-        self._pacer.pause(course.url.raw_host or "", pause_s)
+        self._pacer.pause(course.host, pause_s)
         return True
 
     async def _follow(self, course: _Course) -> Answer | Failure:
@@ -215,26 +217,26 @@ class Client:
             outcome = await self._request(course)
             if not isinstance(outcome, URL):
                 return outcome
-            course.url = outcome
+            course.go_to(outcome)
         detail = f"more than {self.limits.max_redirects} redirects"
         return Failure(drop=Drop(Reason.TOO_MANY_REDIRECTS, detail))
 
     async def _check(self, course: _Course) -> Drop | None:
         """Return why the next hop may not be asked for: what it says itself, then its site's rules."""
         url = course.url
-        free_port = course.is_service or self.connect_to.find(url.raw_host or "") is not None
-        if drop := check_url(url, None if free_port else self.limits.allowed_ports):
+        any_port = course.is_service or self.connect_to.find(course.host) is not None
+        if drop := check_url(url, None if any_port else self.limits.allowed_ports):
             return drop
         if drop := self.do_not_fetch.check_url(str(url)):
             return drop
         if not course.is_picture:
             return None
-        course.verdict = await self._sites.check(url)
+        course.verdict = await self._sites.check(url, course.origin)
         return course.verdict.drop or self._breaker.check(course.origin)
 
     async def _request(self, course: _Course) -> Answer | Failure | URL:
         """Make one request in its turn: that of its host, of its address and of this worker."""
-        host = course.url.raw_host or ""
+        host = course.host
         address = await self._address(host, course)
         if isinstance(address, Failure):
             self.gate.note(address.sign)

@@ -59,7 +59,7 @@ def check_url(url: URL, allowed_ports: tuple[int, ...] | None) -> Drop | None:
 
     `allowed_ports` None allows all, for services whose address the operator gave.
     """
-    if url.raw_user is not None or url.raw_password is not None:
+    if "@" in url.raw_authority:
         return Drop(Reason.URL_INVALID, "a URL with credentials")
     host = url.raw_host or ""
     # Only what can be an address is parsed as one: an IPv4 address ends with a digit, an IPv6 one has colons.

@@ -60,6 +60,9 @@ class Verdict:
     """What its TDM file says of the URL; a header of the answer has the last word."""
 
 
+NO_RULES = Verdict(None, "no rules")
+
+
 class Sites:
     """The rules of all sites that a worker asks."""
 
@@ -69,12 +72,13 @@ class Sites:
         self._robots = Remembered[RobotsRules | Drop](self._read_robots, MAX_ORIGINS)
         self._reservations = Remembered[Reservations](self._read_reservations, MAX_ORIGINS)
 
-    async def check(self, url: URL) -> Verdict:
-        """Return what the site of a URL says about it, having asked it where nothing is remembered."""
-        origin = f"{url.scheme}://{url.raw_authority}"
+    async def check(self, url: URL, origin: str) -> Verdict:
+        """Return what a URL's site, its origin, says about it; it is asked where nothing is remembered."""
         rules = await self._robots.get(origin)
         if isinstance(rules, Drop):
             return Verdict(rules, "unreadable")
+        if rules.absent and not self._read_tdm_file:
+            return NO_RULES
         drop = rules.check(str(url))
         if drop is not None:
             return Verdict(drop, "disallowed")
