@@ -44,6 +44,10 @@ INDEX_SCHEMA = pa.schema(
         ("sha256", pa.string()),  # of the bytes as fetched
         ("phash", pa.uint64()),  # 64-bit DCT hash of the decoded pixels
         ("num_duplicates", pa.int32()),  # dropped copies that this pair stands for
+        ("extra_captions", pa.list_(pa.string())),  # of those copies, where they are kept; null without any
+        ("extra", pa.string()),  # a JSON object of a table's other columns that were asked for; may be null
+        # What was blurred: boxes of left, top, right, bottom, as shares of the upright picture; may be null.
+        ("blur_boxes", pa.list_(pa.list_(pa.float64()))),
         # Of the download; all null for a picture that was on this machine.
         ("http_status", pa.int32()),
         ("etag", pa.string()),  # as its server gave it; may be null
@@ -58,12 +62,15 @@ INDEX_SCHEMA = pa.schema(
 )
 
 # Columns that datasets of earlier versions lack.
-ADDED_COLUMNS = ("http_status", "etag", "last_modified", "final_url", "robots", "opt_out")
+ADDED_COLUMNS = (
+    *("extra_captions", "extra", "blur_boxes"),
+    *("http_status", "etag", "last_modified", "final_url", "robots", "opt_out"),
+)
 
 # What is known of a pair besides: of pairs that a fetch was tried for, so that it can be tried again.
 OF_TRIED_PAIRS = (
     *("page_url", "found_by", "licence", "author", "caption_origin"),
-    *("query_ids", "language", "language_score"),
+    *("query_ids", "language", "language_score", "extra", "blur_boxes"),
 )
 
 REJECTION_SCHEMA = pa.schema(
@@ -76,6 +83,7 @@ REJECTION_SCHEMA = pa.schema(
         ("source", pa.string()),
         ("kept_key", pa.string()),  # of the pair kept in its stead; null but for duplicate pictures
         *(INDEX_SCHEMA.field(name) for name in OF_TRIED_PAIRS),  # null but for stages fetch and image
+        ("expected_hash", pa.string()),  # the same; sha256:DIGITS, where the pair's source gave one
     ]
 )
 

@@ -21,7 +21,7 @@ from pipeline import coverage, finish
 from pipeline.balance import CountPerQuery, find_caps, read_caps
 from pipeline.config import BuildConfig, RunOptions
 from pipeline.crawl import Crawl
-from pipeline.dedup import FindCopies, judge_copies
+from pipeline.dedup import FindCopies
 from pipeline.fetch.contact import check_contact
 from pipeline.fetch.live import LiveFetch
 from pipeline.fetch.stage import FetchUnits
@@ -34,6 +34,7 @@ from pipeline.rounds import cap_of_round, final_pool, pool_of_round, room_beside
 from pipeline.runners import run
 from pipeline.select import SelectPairs
 from pipeline.shards import KeepBest, OrderByKey, WriteShards, plan_shards
+from pipeline.verdicts import judge_copies
 
 
 def build(config: BuildConfig, options: RunOptions) -> Manifest:
@@ -107,7 +108,7 @@ def fetch(job: Job, out: Path) -> None:
 def find_copies(job: Job, out: Path) -> None:
     """Find pictures that are copies of better ones."""
     pictures = [*job.base_parts(), *job.parts("fetched")]
-    job.run_beam(FindCopies(pictures, job.config.dedup.max_distance, out), "copies")
+    job.run_beam(FindCopies(pictures, job.config.dedup, out), "copies")
     judge_copies(out, out / "verdicts")
 
 

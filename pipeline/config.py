@@ -45,6 +45,8 @@ class Dedup:
     max_distance: int | None = 4
     """Bits of the 64-bit perceptual hash in which copies may differ; the best copy is kept. None: only the
     same bytes are copies, which serves pictures of a few pixels, whose hashes say little."""
+    keep_captions: bool = False
+    """Keep the captions of copies, as extra captions of the picture that is kept in their stead."""
 
     def __post_init__(self) -> None:
         within = self.max_distance is None or 0 <= self.max_distance <= 16

@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from filters.near import Row, near_values, rows_for
-from filters.reasons import Reason
 from manifests.store import write_table
 from pipeline.blocks import GroupBlocks, mix64, num_buckets_for, split, unpack
-from pipeline.parts import Part, parts_in, sum_of
+from pipeline.config import Dedup
+from pipeline.parts import Part, sum_of
 
 # The columns that decide; `rank` sorts pairs from best to worst.
 PRINT_SCHEMA = pa.schema(
@@ -29,6 +29,7 @@ PRINT_SCHEMA = pa.schema(
         "key": pa.string(),
         "sha256": pa.string(),
         "phash": pa.uint64(),
+        "caption": pa.string(),  # null but where captions of copies are kept
     }
 )
 # `worse` is a copy of `better`, `distance` bits away; both are ranks.
@@ -41,17 +42,7 @@ COPY_SCHEMA = pa.schema(
         "better_key": pa.string(),
         "distance": pa.int32(),
         "exact": pa.bool_(),
-    }
-)
-# What a unit needs to know of its pairs: the dropped ones, and how many each kept one stands for.
-VERDICT_SCHEMA = pa.schema(
-    {
-        "unit": pa.string(),
-        "pair_id": pa.string(),
-        "reason": pa.string(),
-        "detail": pa.string(),
-        "kept_key": pa.string(),
-        "num_duplicates": pa.int32(),
+        "caption": pa.string(),  # of the worse
     }
 )
 PRINT_COLUMNS = [
@@ -64,17 +55,18 @@ PRINT_COLUMNS = [
     "original_height",
     "original_bytes",
 ]
-
-_OF_A_COPY = ("rank", "unit", "key")
+_OF_A_COPY = ("rank", "unit", "key", "caption")
 HASHES_PER_GROUP = 1_000_000
+LEN_SIZE = 26  # of a rank: digits of pixels and bytes; the pair_id follows
 
 
 class FindCopies(beam.PTransform):
     """Parts of pictures -> parts of COPY_SCHEMA in `out`: every pair of a picture and a better copy of it."""
 
-    def __init__(self, parts: list[Part], max_distance: int | None, out: Path) -> None:
+    def __init__(self, parts: list[Part], config: Dedup, out: Path) -> None:
         super().__init__()
-        self.parts, self.max_distance, self.out = parts, max_distance, out
+        self.parts, self.max_distance, self.out = parts, config.max_distance, out
+        self.columns = [*PRINT_COLUMNS, "caption"] if config.keep_captions else PRINT_COLUMNS
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
         num_rows = sum_of(self.parts)
@@ -82,7 +74,7 @@ class FindCopies(beam.PTransform):
         grouped = (
             begin
             | "each part of pictures" >> beam.Create(self.parts)
-            | "hashes" >> beam.FlatMap(_hash_blocks, num_buckets=num_buckets)
+            | "hashes" >> beam.FlatMap(_hash_blocks, columns=self.columns, num_buckets=num_buckets)
             | "by hash" >> GroupBlocks()
         )
         if self.max_distance is None:
@@ -144,17 +136,17 @@ def bucket_of(hashes: np.ndarray, num_buckets: int) -> np.ndarray:
 
 
 def prints(pictures: pa.Table) -> pa.Table:
-    """Return the PRINT_SCHEMA rows of pictures (PRINT_COLUMNS)."""
+    """Return the PRINT_SCHEMA rows of pictures (PRINT_COLUMNS, and `caption` where it is wanted)."""
     rows = pictures.to_pylist()
     for row in rows:
         pixels = row["original_width"] * row["original_height"]
-        size = f"{2**48 - pixels:013x}{2**48 - row['original_bytes']:013x}" if row["unit"] else "0" * 26
+        size = f"{2**48 - pixels:013x}{2**48 - row['original_bytes']:013x}" if row["unit"] else "0" * LEN_SIZE
         row["rank"] = f"{size}{row['pair_id']}"
     return pa.Table.from_pylist(rows, schema=PRINT_SCHEMA)
 
 
-def _hash_blocks(part: Part, num_buckets: int) -> Iterator[tuple[int, bytes]]:
-    table = prints(part.rows(PRINT_COLUMNS))
+def _hash_blocks(part: Part, columns: list[str], num_buckets: int) -> Iterator[tuple[int, bytes]]:
+    table = prints(part.rows(columns))
     yield from split(table, bucket_of(table["phash"].to_numpy(), num_buckets))
 
 
@@ -222,40 +214,5 @@ def _copy(
         "better_key": better["key"],
         "distance": distance,
         "exact": exact,
+        "caption": worse["caption"],
     }
-
-
-def judge_copies(copies: Path, verdicts: Path) -> None:
-    """Follow each copy to the picture that is kept in its stead, and write one verdict table per unit.
-
-    Every dropped picture points at its best better copy; those pointers end at a picture without one.
-    """
-    rows = pa.concat_tables(
-        [COPY_SCHEMA.empty_table(), *(part.rows() for part in parts_in(copies))]
-    ).to_pylist()
-    # An exact copy is named as such, whatever else it is near to.
-    rows.sort(key=lambda row: (row["worse"], not row["exact"], row["better"]))
-    chosen: dict[str, dict[str, object]] = {}
-    for row in rows:
-        chosen.setdefault(row["worse"], row)
-    by_unit: dict[str, list[dict[str, object]]] = {}
-    stands_for: dict[tuple[str, str], int] = {}
-    for row in chosen.values():
-        root = row
-        while str(root["better"]) in chosen:
-            root = chosen[str(root["better"])]
-        reason = Reason.EXACT_DUPLICATE if row["exact"] else Reason.NEAR_DUPLICATE
-        detail = "the same bytes" if row["exact"] else f"{row['distance']} of 64 bits differ"
-        by_unit.setdefault(str(row["worse_unit"]), []).append(
-            {
-                **{"unit": row["worse_unit"], "pair_id": str(row["worse"])[-32:], "reason": str(reason)},
-                **{"detail": detail, "kept_key": root["better_key"], "num_duplicates": 0},
-            }
-        )
-        survivor = (str(root["better_unit"]), str(root["better"])[-32:])
-        stands_for[survivor] = stands_for.get(survivor, 0) + 1
-    for (unit, pair), count in stands_for.items():
-        by_unit.setdefault(unit, []).append({"unit": unit, "pair_id": pair, "num_duplicates": count})
-    by_unit.pop("", None)  # pictures in shards are not written again, to count what they stand for
-    for unit, verdict in by_unit.items():
-        write_table(verdicts / f"{unit}.parquet", pa.Table.from_pylist(verdict, schema=VERDICT_SCHEMA))

@@ -13,19 +13,28 @@ import pyarrow as pa
 from filters.reasons import Drop
 from manifests.schema import INDEX_SCHEMA, OF_TRIED_PAIRS, SAMPLE_SCHEMA
 
-_OF_A_CANDIDATE = ("url", "caption", "page_url", "source", "found_by", "licence", "author", "caption_origin")
+_OF_A_CANDIDATE = (
+    *("url", "caption", "page_url", "source", "found_by", "licence", "author", "caption_origin"),
+    *("extra", "blur_boxes"),
+)
+# Of the bytes that a URL should give; needed until they are there.
+_EXPECTED_HASH = pa.field("expected_hash", pa.string())
 PAIR_SCHEMA = pa.schema(
     [
         pa.field("pair_id", pa.string()),
         *(INDEX_SCHEMA.field(name) for name in _OF_A_CANDIDATE),
         *(INDEX_SCHEMA.field(name) for name in ("query_ids", "language", "language_score")),
+        _EXPECTED_HASH,
     ]
 )
 # A candidate was found by one search; a pair may have been found by several.
 CANDIDATE_SCHEMA = pa.schema(
     [
-        pa.field(name, pa.string()) if name == "found_by" else INDEX_SCHEMA.field(name)
-        for name in _OF_A_CANDIDATE
+        *(
+            pa.field(name, pa.string()) if name == "found_by" else INDEX_SCHEMA.field(name)
+            for name in _OF_A_CANDIDATE
+        ),
+        _EXPECTED_HASH,
     ]
 )
 # The staged bytes of a picture lie at `offset` of work/fetched/<unit>.tar.
@@ -44,7 +53,9 @@ IMAGE_SCHEMA = pa.schema(
         ),
     ]
 )
-KEPT_SCHEMA = IMAGE_SCHEMA.append(INDEX_SCHEMA.field("num_duplicates"))
+KEPT_SCHEMA = pa.schema(
+    [*IMAGE_SCHEMA, INDEX_SCHEMA.field("num_duplicates"), INDEX_SCHEMA.field("extra_captions")]
+)
 # Rejections of these stages carry all of their pair, so that it can be tried again.
 TRIED_STAGES = ("fetch", "image")
 
@@ -70,6 +81,9 @@ class Candidate:
     licence: str | None = None
     author: str | None = None
     caption_origin: str | None = None  # where the caption stood: alt, title, figcaption, description, ...
+    extra: str | None = None  # a JSON object of a table's other columns
+    blur_boxes: list[list[float]] | None = None  # left, top, right, bottom, as shares of the upright picture
+    expected_hash: str | None = None  # sha256:DIGITS of the bytes at the URL, or md5:DIGITS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +105,9 @@ class Rejection:
     query_ids: list[int] | None = None
     language: str | None = None
     language_score: float | None = None
+    extra: str | None = None
+    blur_boxes: list[list[float]] | None = None
+    expected_hash: str | None = None
     thumbnail: bytes | None = None
 
 
@@ -100,7 +117,7 @@ def reject(stage: str, drop: Drop, record: dict[str, Any] | Candidate, **extra: 
     if isinstance(record, Candidate):
         record = {"url": record.url, "caption": record.caption, "source": record.source}
     if stage in TRIED_STAGES:
-        extra |= {name: record.get(name) for name in OF_TRIED_PAIRS}
+        extra |= {name: record.get(name) for name in (*OF_TRIED_PAIRS, "expected_hash")}
     return Rejection(
         stage=stage,
         reason=str(drop.reason),

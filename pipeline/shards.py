@@ -54,9 +54,14 @@ def keep_best(part: Part, verdicts: Path, out: Path) -> str:
             drop = Drop(Reason(verdict["reason"]), verdict["detail"])
             rejections.append(reject(DEDUP, drop, row, kept_key=verdict["kept_key"]))
         else:
-            kept.append(row | {"num_duplicates": verdict["num_duplicates"] if verdict else 0})
+            kept.append(row | _stands_for(row["caption"], verdict))
     write_part(out, part.name, pa.Table.from_pylist(kept, schema=KEPT_SCHEMA), rejections)
     return part.name
+
+
+def _stands_for(caption: str, verdict: Row | None) -> Row:
+    others = sorted({other for other in (verdict or {}).get("captions") or () if other and other != caption})
+    return {"num_duplicates": verdict["num_duplicates"] if verdict else 0, "extra_captions": others or None}
 
 
 class OrderByKey(beam.PTransform):

@@ -155,6 +155,7 @@ def _index_row(number: int, caption: str, picture: bytes, queries: Sequence[str]
         "sha256": hashlib.sha256(picture).hexdigest(),
         "phash": int.from_bytes(hashlib.sha256(picture).digest()[:8]),
         "num_duplicates": 0,
+        "extra_captions": None,
     }
 
 

@@ -34,6 +34,7 @@ LAYERS = {
             "sample_web",
             "balance",
             "dedup",
+            "verdicts",
             "select",
             "match",
             "crawl",

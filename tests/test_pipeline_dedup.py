@@ -12,10 +12,13 @@ from filters.hashes import hamming
 from filters.sampling import pair_id
 from manifests.store import write_table
 from pipeline import blocks, dedup
-from pipeline.dedup import FindCopies, judge_copies
+from pipeline.config import Dedup
+from pipeline.dedup import FindCopies
 from pipeline.parts import parts_in
 from pipeline.records import IMAGE_SCHEMA
 from pipeline.runners import run
+from pipeline.shards import keep_best
+from pipeline.verdicts import judge_copies
 
 
 def make_pictures(num_pictures: int) -> list[dict[str, Any]]:
@@ -60,7 +63,7 @@ def test_every_picture_gets_the_verdict_of_the_slow_version(
     for unit in ("unit0", "unit1", "unit2"):
         table = pa.Table.from_pylist([row for row in rows if row["unit"] == unit], schema=IMAGE_SCHEMA)
         write_table(tmp_path / "in" / f"{unit}.parquet", table)
-    run(FindCopies(parts_in(tmp_path / "in"), 4, tmp_path / "out"), workers=1)
+    run(FindCopies(parts_in(tmp_path / "in"), Dedup(max_distance=4), tmp_path / "out"), workers=1)
     judge_copies(tmp_path / "out", tmp_path / "verdicts")
     verdicts = [row for file in (tmp_path / "verdicts").glob("*") for row in pq.read_table(file).to_pylist()]
     dropped = {row["pair_id"]: row for row in verdicts if row["kept_key"]}
@@ -70,3 +73,16 @@ def test_every_picture_gets_the_verdict_of_the_slow_version(
     kept_keys = {row["key"] for row in rows if row["pair_id"] not in dropped}
     assert {verdict["kept_key"] for verdict in dropped.values()} <= kept_keys
     assert sum(row["num_duplicates"] for row in verdicts) == len(dropped) > 100
+
+
+def test_captions_of_copies_go_to_the_picture_that_is_kept(tmp_path: Path) -> None:
+    rows = make_pictures(1) * 3
+    rows = [
+        row | {"pair_id": f"{number:032x}", "caption": f"caption {number}"} for number, row in enumerate(rows)
+    ]
+    write_table(tmp_path / "in" / "unit0.parquet", pa.Table.from_pylist(rows, schema=IMAGE_SCHEMA))
+    run(FindCopies(parts_in(tmp_path / "in"), Dedup(keep_captions=True), tmp_path / "out"), workers=1)
+    judge_copies(tmp_path / "out", tmp_path / "verdicts")
+    keep_best(parts_in(tmp_path / "in")[0], tmp_path / "verdicts", tmp_path / "kept")
+    (kept,) = pq.read_table(tmp_path / "kept" / "unit0.parquet").to_pylist()
+    assert (kept["caption"], kept["extra_captions"]) == ("caption 0", ["caption 1", "caption 2"])
