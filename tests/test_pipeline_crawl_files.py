@@ -8,6 +8,7 @@ import random
 import zlib
 from collections import Counter
 from collections.abc import Iterable
+from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 from urllib.parse import urljoin
@@ -239,11 +240,25 @@ def test_no_page_is_too_broken(html: str) -> None:
 @real_data
 @pytest.mark.parametrize("name", json.loads(GOLDEN.read_text(encoding="utf-8")))
 def test_what_a_person_sees_on_a_real_page_is_found(name: str) -> None:
-    """The golden file was made by this parser and then read beside the pages' HTML, picture by picture."""
+    """The golden file was made by this parser and then checked against the HTML, page by page.
+
+    Every <img>, every attribute that holds a picture's address and every caption of the 19 pages was listed
+    with Python's own html.parser, and each that is not among the rows was looked up in its page. Half of the
+    images have no text. Left out on purpose: posters of videos (bbc-1, lazy-image-2), further sizes in a site's
+    own JSON (telegraph), slide titles which only one site's markup makes captions (salon-1), data: URLs. Of 84
+    captions 80 are paired with the image beside them; the other four are those of bbc-1's videos. Placeholders
+    of lazy images are kept (article-author-tag, lazy-image-1): nothing in an address tells one. They are small,
+    and many captions share one address, of which the build keeps one.
+    """
     expected = json.loads(GOLDEN.read_text(encoding="utf-8"))[name]
     html = gzip.decompress((WARC / "html/readability" / f"{name}.html.gz").read_bytes())
     rows = find_pictures(decoded(html), f"https://{name}.example/news/page.html")
-    assert [[row.url, row.caption, row.origin] for row in rows] == expected
+    assert [[shortened(row.url), shortened(row.caption), row.origin] for row in rows] == expected
+
+
+def shortened(text: str) -> str:
+    """The golden file says which text is meant and that it is whole, and copies no page at length."""
+    return text if len(text) <= 40 else f"{text[:20]}…{text[-12:]} {sha256(text.encode()).hexdigest()[:8]}"
 
 
 @real_data
