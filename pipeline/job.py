@@ -12,6 +12,7 @@ import apache_beam as beam
 import numpy as np
 
 from filters.checks import screen_caption
+from filters.do_not_fetch import read_do_not_fetch
 from manifests.store import MANIFEST_NAME, write_bytes
 from pipeline.config import BuildConfig, RunOptions
 from pipeline.limits import Network
@@ -109,6 +110,7 @@ def begun(config: BuildConfig, options: RunOptions) -> Iterator[Job]:
         raise ValueError(f"queries: {config.queries} is not a file")
     # A missing language model or word list is found here, before anything is spent.
     screen_caption("any caption", config.text)
+    read_do_not_fetch(config.fetch.do_not_fetch)
     queries = read_terms(Path(config.queries), config.match_mode)
     work = options.dataset / "work"
     try:

@@ -10,6 +10,7 @@ import pyarrow as pa
 from apache_beam.utils.shared import Shared
 
 from filters.checks import screen_caption
+from filters.do_not_fetch import read_do_not_fetch
 from filters.queries import MatchMode, QueryIndex
 from filters.reasons import Drop, Reason
 from filters.sampling import pair_id, priority
@@ -105,7 +106,8 @@ def _find(url: str, caption: str, index: QueryIndex, config: BuildConfig) -> Dro
     address = url if config.sources.owner_of(url) else canonical_url(url)
     if address is None:
         return Drop(Reason.URL_INVALID, "not an http or https URL without credentials")
-    if drop := config.url.check(address):
+    listed = read_do_not_fetch(config.fetch.do_not_fetch)
+    if drop := config.url.check(address) or listed.check_url(address):
         return drop
     query_ids = index.matches(caption)
     return (address, query_ids) if query_ids else Drop(Reason.NO_QUERY, "no search term in the caption")

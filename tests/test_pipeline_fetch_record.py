@@ -1,0 +1,234 @@
+"""What is written down of a download, and what must never be: rows, opt-outs, listed pictures, contacts."""
+
+import io
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from filters.hashes import phash, sha256_hex
+from filters.reasons import Drop
+from manifests.schema import ADDED_COLUMNS, INDEX_SCHEMA
+from manifests.store import write_table
+from manifests.verify import is_index
+from pipeline.config import BuildConfig
+from pipeline.fetch.answers import Download
+from pipeline.fetch.client import open_client
+from pipeline.fetch.contact import MAX_URLS_WITHOUT_CONTACT, check_contact
+from pipeline.fetch.engine import fetch_units
+from pipeline.fetch.tdm import TDM_PATH, Reservations
+from pipeline.limits import Fetch, Network
+from pipeline.parts import Part
+from pipeline.progress import Tally, counts_in
+from pipeline.records import PAIR_SCHEMA
+from pipeline.sample_web.server import Resource, Served, Web, serving
+
+FACTS = ("http_status", "etag", "last_modified", "final_url", "robots", "opt_out")
+HOST = "http://a.sample.test"
+LIMITS = Fetch(timeout_s=5, max_tries=1, per_host_interval_s=0.0)
+SEEN = {"ETag": '"v1"', "Last-Modified": "Mon, 01 Jan 2001 00:00:00 GMT", "X-Robots-Tag": "noarchive"}
+
+
+def picture(seed: int, size: int = 96) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def fetch(served: Served, root: Path, urls: list[str], limits: Fetch = LIMITS) -> Path:
+    """Fetch one unit of these URLs; return the folder of its parts."""
+    pairs = [
+        {"pair_id": f"{number:032x}", "url": url, "caption": "cup", "source": "table", "query_ids": [0]}
+        for number, url in enumerate(urls)
+    ]
+    write_table(root / "selected" / "00.parquet", pa.Table.from_pylist(pairs, schema=PAIR_SCHEMA))
+    network, out = Network(connect_to=served.connect_to), root / "fetched"
+    tally = Tally(root / "tallies")
+    fetch_units(["00"], root / "selected", out, BuildConfig(fetch=limits), network, tally)
+    tally.write()
+    return out
+
+
+def test_the_facts_of_a_download_stand_in_its_row(tmp_path: Path) -> None:
+    content = Web()
+    content.add(f"{HOST}/robots.txt", Resource(body=b"User-agent: *\nDisallow: /other\n"))
+    content.add(f"{HOST}/cup.png", Resource(body=picture(1), headers=SEEN))
+    content.add("http://b.sample.test/moved", Resource(status=301, headers={"Location": f"{HOST}/cup.png"}))
+    with serving(content) as served:
+        out = fetch(served, tmp_path, [f"{HOST}/cup.png", "http://b.sample.test/moved"])
+    rows = pq.read_table(out / "00.parquet", columns=list(FACTS)).to_pylist()
+    facts = {
+        "http_status": 200,
+        "etag": '"v1"',
+        "last_modified": "Mon, 01 Jan 2001 00:00:00 GMT",
+        "robots": "allowed",
+        "opt_out": "X-Robots-Tag: noarchive",
+    }
+    assert rows == [{**facts, "final_url": None}, {**facts, "final_url": f"{HOST}/cup.png"}]
+
+
+def test_an_index_of_an_earlier_version_is_still_one() -> None:
+    earlier = pa.schema([column for column in INDEX_SCHEMA if column.name not in ADDED_COLUMNS])
+    assert is_index(INDEX_SCHEMA)
+    assert is_index(earlier)
+    assert not is_index(earlier.remove(0))
+    assert not is_index(INDEX_SCHEMA.append(pa.field("more", pa.string())))
+
+
+@pytest.mark.parametrize("kind", ["sha256", "phash"])
+def test_a_listed_picture_is_never_written(tmp_path: Path, kind: str) -> None:
+    listed, other = picture(1), picture(2)
+    hashes = {
+        "sha256": sha256_hex(listed),
+        "phash": f"{phash(Image.open(io.BytesIO(listed)).convert('RGB')):016x}",
+    }
+    (tmp_path / "list.txt").write_text(f"{kind}:{hashes[kind]}\n")
+    content = Web()
+    content.add(f"{HOST}/listed.png", Resource(body=listed))
+    content.add(f"{HOST}/other.png", Resource(body=other))
+    with serving(content) as served:
+        limits = replace(LIMITS, do_not_fetch=str(tmp_path / "list.txt"))
+        out = fetch(served, tmp_path, [f"{HOST}/listed.png", f"{HOST}/other.png"], limits)
+    rejected = pq.read_table(out / "00.rejections.parquet").to_pylist()
+    assert [(row["reason"], row["thumbnail"]) for row in rejected] == [("picture_blocked", None)]
+    with tarfile.open(out / "00.tar") as tar:
+        assert len(tar.getmembers()) == 1
+    assert counts_in(tmp_path / "tallies")["image/out"] == 1
+
+
+async def outcome(content: Web, url: str, limits: Fetch = LIMITS) -> str:
+    """What becomes of a URL: its reason and why, or what its row says about opting out."""
+    with serving(content) as served:
+        async with open_client(Network(connect_to=served.connect_to), limits) as client:
+            answer = await client.download(url)
+    if isinstance(answer, Drop):
+        return str(answer)
+    assert isinstance(answer, Download)
+    return f"kept: {answer.opt_out}"
+
+
+async def test_a_redirect_to_what_must_not_be_fetched_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("b.sample.test\n")
+    content = Web()
+    content.add(f"{HOST}/moved", Resource(status=302, headers={"Location": "http://b.sample.test/x"}))
+    limits = replace(LIMITS, do_not_fetch=str(tmp_path / "list.txt"))
+    blocked = "url_blocked: domain b.sample.test is on the do-not-fetch list"
+    assert await outcome(content, f"{HOST}/moved", limits) == blocked
+    assert not any("b.sample.test" in url for url in content.num_requests)
+
+
+RESERVED = b'[{"location": "/photos/", "tdm-reservation": 1, "tdm-policy": "https://a.sample.test/policy"}]'
+IN_FILE, IN_HEADER = (
+    "opted_out: TDM-Reservation: 1 in tdmrep.json",
+    "opted_out: TDM-Reservation: 1 in its header",
+)
+
+
+@pytest.mark.parametrize(
+    ("file", "header", "expected"),
+    [
+        (None, None, "kept: None"),
+        (RESERVED, None, IN_FILE),
+        (RESERVED, "0", "kept: TDM-Reservation: 0; tdmrep.json: 1"),
+        (RESERVED.replace(b"1", b"0", 1), None, "kept: tdmrep.json: 0"),
+        (None, "1", IN_HEADER),
+        (None, "maybe", "kept: TDM-Reservation: maybe"),
+        (b"<html>Not here</html>", None, "kept: None"),
+        (b'{"location": "/"}', None, "kept: None"),
+    ],
+)
+async def test_rights_that_a_site_reserves_are_respected_and_the_header_has_the_last_word(
+    file: bytes | None, header: str | None, expected: str
+) -> None:
+    content = Web()
+    if file is not None:
+        content.add(HOST + TDM_PATH, Resource(body=file))
+    headers = {"TDM-Reservation": header} if header else {}
+    content.add(f"{HOST}/photos/cup.jpg", Resource(body=b"cup", headers=headers))
+    assert await outcome(content, f"{HOST}/photos/cup.jpg") == expected
+    assert content.num_requests[HOST + TDM_PATH] == 1
+
+
+@pytest.mark.parametrize(
+    "limits", [replace(LIMITS, read_tdm_file=False), replace(LIMITS, respect_opt_out=False)]
+)
+async def test_the_file_is_not_asked_for_where_the_operator_says_so(limits: Fetch) -> None:
+    content = Web()
+    content.add(HOST + TDM_PATH, Resource(body=RESERVED))
+    content.add(f"{HOST}/photos/cup.jpg", Resource(body=b"cup"))
+    assert await outcome(content, f"{HOST}/photos/cup.jpg", limits) == "kept: None"
+    assert content.num_requests[HOST + TDM_PATH] == 0
+
+
+async def test_robots_txt_may_forbid_the_file_and_then_it_is_not_asked_for() -> None:
+    content = Web()
+    content.add(f"{HOST}/robots.txt", Resource(body=b"User-agent: *\nDisallow: /.well-known/\n"))
+    content.add(HOST + TDM_PATH, Resource(body=RESERVED))
+    content.add(f"{HOST}/photos/cup.jpg", Resource(body=b"cup"))
+    assert await outcome(content, f"{HOST}/photos/cup.jpg") == "kept: None"
+    assert content.num_requests[HOST + TDM_PATH] == 0
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "matches"),
+    [
+        ("/", "/a/b.jpg", True),
+        ("/*", "/a/b.jpg", True),
+        ("/a", "/abc", True),
+        ("/a/", "/abc", False),
+        ("/*.jpg$", "/a/b.jpg", True),
+        ("/*.jpg$", "/a/b.jpg?x", False),
+        ("/*.jpg", "/a/b.jpg?x", True),
+        ("/a*b*c$", "/a-b-b-c", True),
+        ("/a*b*c$", "/a-c-b", False),
+        ("/a$", "/a", True),
+        ("/a$", "/ab", False),
+        ("/ab*b$", "/ab", False),
+        ("*" * 99 + "x", "/" + "a" * 2_000, False),
+    ],
+)
+def test_a_location_is_a_pattern_as_in_robots_txt(pattern: str, path: str, matches: bool) -> None:
+    assert (Reservations(((pattern, True),)).reserved(path) is True) is matches
+
+
+def test_the_longest_location_that_matches_decides() -> None:
+    rules = Reservations((("/*", True), ("/free/", False), ("/free/not/", True)))
+    assert [rules.reserved(path) for path in ("/x", "/free/x", "/free/not/x")] == [True, False, True]
+
+
+# Who asks
+
+
+def part_of(root: Path, urls: list[str]) -> Part:
+    pairs = [{"pair_id": str(number), "url": url} for number, url in enumerate(urls)]
+    write_table(root / "00.parquet", pa.Table.from_pylist(pairs, schema=PAIR_SCHEMA))
+    return Part(root, "00")
+
+
+@pytest.mark.parametrize(
+    ("host", "more", "contact", "refused"),
+    [
+        ("a.example.com", 0, "", False),
+        ("a.example.com", 1, "", True),
+        ("a.example.com", 1, " ", True),
+        ("a.example.com", 1, "me@example.com", False),
+        ("a.sample.test", 1, "", False),
+    ],
+)
+def test_more_than_a_thousand_urls_of_others_need_a_contact(
+    tmp_path: Path, host: str, more: int, contact: str, refused: bool
+) -> None:
+    urls = [f"http://{host}/{number}" for number in range(MAX_URLS_WITHOUT_CONTACT + more)]
+    network = Network(connect_to=("*.sample.test=127.0.0.1:1",), contact=contact)
+    parts = [part_of(tmp_path, urls)]
+    if refused:
+        with pytest.raises(ValueError, match=r"fetch.contact is .* run again with --fetch.contact"):
+            check_contact(parts, BuildConfig(), network)
+    else:
+        check_contact(parts, BuildConfig(), network)
