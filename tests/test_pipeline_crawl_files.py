@@ -243,12 +243,12 @@ def test_what_a_person_sees_on_a_real_page_is_found(name: str) -> None:
     """The golden file was made by this parser and then checked against the HTML, page by page.
 
     Every <img>, every attribute that holds a picture's address and every caption of the 19 pages was listed
-    with Python's own html.parser, and each that is not among the rows was looked up in its page. Half of the
-    images have no text. Left out on purpose: posters of videos (bbc-1, lazy-image-2), further sizes in a site's
-    own JSON (telegraph), slide titles which only one site's markup makes captions (salon-1), data: URLs. Of 84
-    captions 80 are paired with the image beside them; the other four are those of bbc-1's videos. Placeholders
-    of lazy images are kept (article-author-tag, lazy-image-1): nothing in an address tells one. They are small,
-    and many captions share one address, of which the build keeps one.
+    with Python's own html.parser, and each that is not among the rows was looked up in its page. Half of
+    the images have no text. Left out on purpose: posters of videos (bbc-1, lazy-image-2), further sizes in
+    a site's own JSON (telegraph), slide titles which only one site's markup makes captions (salon-1), data:
+    URLs. Of 84 captions 80 are paired with the image beside them; the other four are those of bbc-1's
+    videos. Placeholders of lazy images are kept (article-author-tag, lazy-image-1): nothing in an address
+    tells one. They are small, and many captions share one address, of which the build keeps one.
     """
     expected = json.loads(GOLDEN.read_text(encoding="utf-8"))[name]
     html = gzip.decompress((WARC / "html/readability" / f"{name}.html.gz").read_bytes())

@@ -3,7 +3,8 @@
 An <img> is taken at its src and at the best of its other addresses: lazy attributes, srcset, the sources of
 its <picture>. Its texts are alt, title and the caption of its figure. To these come og:image and JSON-LD's
 ImageObject. What stands where a lazy picture will be cannot be told from a picture by its address, and is
-kept; it is small, so that the checks of images drop it. Videos' posters are not looked for. Sources: HTML Living Standard, 4.8 (images), 4.4.12 (figure); ogp.me; schema.org/ImageObject.
+kept; it is small, so that the checks of images drop it. Videos' posters are not looked for. Sources: HTML
+Living Standard, 4.8 (images), 4.4.12 (figure); ogp.me; schema.org/ImageObject.
 """
 
 from collections import defaultdict
