@@ -176,6 +176,28 @@ async def test_what_a_url_itself_forbids_is_refused_before_anything_is_asked(
     assert not served.web.num_requests
 
 
+async def test_a_connection_is_kept_while_others_wait_for_its_host_and_no_longer(served: Served) -> None:
+    asked: list[str | None] = []
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        asked.append(request.headers.get("Connection"))
+        return web.Response(body=b"cup")
+
+    served.web.mount("a.sample.test", "/x", answer)
+    limits = replace(LIMITS, per_host_concurrency=1)
+    async with open_client(Network(connect_to=served.connect_to), limits) as client:
+        await asyncio.gather(*(client.download("http://a.sample.test/x") for _ in range(4)))
+    assert asked == [None, None, None, "close"]
+
+
+async def test_a_connection_made_for_one_name_serves_no_other() -> None:
+    async with faulty({"/x": whole(b"cup"), "/robots.txt": whole(b"")}) as server:
+        network = Network(connect_to=(f"*.sample.test=127.0.0.1:{server.port}",))
+        async with open_client(network, LIMITS) as client:
+            assert await downloads(client, [f"http://{name}.sample.test/x" for name in "abc"]) == ["kept"] * 3
+        assert server.num_connections == 3
+
+
 # The gate
 
 

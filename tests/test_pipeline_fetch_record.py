@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+import uuid
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,6 +72,12 @@ def test_the_facts_of_a_download_stand_in_its_row(tmp_path: Path) -> None:
         "opt_out": "X-Robots-Tag: noarchive",
     }
     assert rows == [{**facts, "final_url": None}, {**facts, "final_url": f"{HOST}/cup.png"}]
+
+
+def test_names_that_are_looked_up_are_counted(tmp_path: Path) -> None:
+    with serving(Web()) as served:
+        fetch(served, tmp_path, [f"http://{uuid.uuid4().hex}.invalid/x"] * 2)
+    assert counts_in(tmp_path / "tallies")["names/asked"] >= 1
 
 
 def test_an_index_of_an_earlier_version_is_still_one() -> None:
