@@ -111,7 +111,7 @@ async def test_when_all_decoders_are_ended_the_fetch_is_told() -> None:
         [forker] = children_of(os.getpid())
         for pid in (forker, *children_of(forker)):
             os.kill(pid, signal.SIGKILL)
-        with pytest.raises(RuntimeError, match="run this again"):
+        with pytest.raises(RuntimeError, match="run the same command again"):
             await task
 
 

@@ -22,10 +22,11 @@ import orjson
 
 from filters.checks import ImageChecks
 from filters.reasons import Drop, Reason
+from pipeline.fetch.blur import Boxes
 from pipeline.fetch.pixels import encode_picture, thumbnail
 from pipeline.limits import Decode, Encode
 
-REQUEST = struct.Struct("<cQ")  # what to do, and how many bytes lie in the store
+REQUEST = struct.Struct("<cQ")  # what to do, how many bytes lie in the store; then what to blur
 ENCODE, THUMBNAIL = b"e", b"t"
 MAX_MESSAGE = 65_536
 IDLE_PER_CPU = 6  # a decoder that waits for something that never comes is ended, too, if later
@@ -86,11 +87,12 @@ def fork_worker(lane: Lane, task: Task) -> int:
 def serve(lane: Lane, task: Task) -> None:
     """Answer until nobody asks any more."""
     limit_memory(task.limits.max_memory_mb)
-    while message := lane.socket.recv(REQUEST.size):
-        kind, size = REQUEST.unpack(message)
+    while message := lane.socket.recv(MAX_MESSAGE):
+        kind, size = REQUEST.unpack_from(message)
+        boxes = orjson.loads(message[REQUEST.size :] or b"[]")
         limit_time(task.limits.max_cpu_s)
         try:
-            answer, picture = answer_of(kind, os.pread(lane.store, size, 0), task)
+            answer, picture = answer_of(kind, os.pread(lane.store, size, 0), task, boxes)
         except MemoryError:
             answer = {"drop": (Reason.IMAGE_TOO_MUCH_MEMORY, f"{size} bytes do not fit into memory")}
             picture = b""
@@ -99,12 +101,12 @@ def serve(lane: Lane, task: Task) -> None:
         lane.socket.send(orjson.dumps(answer))
 
 
-def answer_of(kind: bytes, data: bytes, task: Task) -> tuple[dict[str, Any], bytes]:
+def answer_of(kind: bytes, data: bytes, task: Task, boxes: Boxes) -> tuple[dict[str, Any], bytes]:
     """Return the answer and the bytes that go with it, of which it says the number."""
     if kind == THUMBNAIL:
         small = thumbnail(data) or b""
         return {"size": len(small)}, small
-    picture = encode_picture(data, task.checks, task.encode)
+    picture = encode_picture(data, task.checks, task.encode, boxes)
     if isinstance(picture, Drop):
         return {"drop": (picture.reason, picture.detail)}, b""
     measured = {name: getattr(picture, name) for name in picture.__slots__ if name != "data"}

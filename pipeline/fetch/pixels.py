@@ -11,6 +11,7 @@ from filters.checks import ImageChecks, screen_image
 from filters.hashes import phash, sha256_hex
 from filters.images import read_header, sniff_format
 from filters.reasons import Drop
+from pipeline.fetch.blur import Boxes, blurred
 from pipeline.fetch.decode import Decoded, dct_scale, decode
 from pipeline.fetch.encode import to_bytes
 from pipeline.fetch.jpeg import without_metadata
@@ -40,8 +41,11 @@ class EncodedPicture:
     phash: int
 
 
-def encode_picture(data: bytes, checks: ImageChecks, encode: Encode) -> EncodedPicture | Drop:
-    """Return the picture of a file as it is to be stored, or why it is not kept."""
+def encode_picture(
+    data: bytes, checks: ImageChecks, encode: Encode, boxes: Boxes = ()
+) -> EncodedPicture | Drop:
+    """Return the picture of a file as it is to be stored, `boxes` blurred, or why it is not kept. Its hashes
+    are those of the whole picture."""
     screened = screen_image(data, checks)
     if screened.drop:
         return screened.drop
@@ -55,9 +59,10 @@ def encode_picture(data: bytes, checks: ImageChecks, encode: Encode) -> EncodedP
         return decoded
     if isinstance(hashed, Drop):
         return hashed
-    stored = fit(decoded.image, decoded.full_size, encode)
+    stored = fit(blurred(decoded.image, boxes), decoded.full_size, encode)
+    as_it_is = None if boxes else passed_through(data, decoded, stored, encode)
     return EncodedPicture(
-        data=passed_through(data, decoded, stored, encode) or to_bytes(stored, encode),
+        data=as_it_is or to_bytes(stored, encode),
         width=stored.width,
         height=stored.height,
         original_width=header.width_px,
