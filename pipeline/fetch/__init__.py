@@ -1,6 +1,9 @@
 """The HTTP engine: one work unit of pairs in, staged pictures and rejections out.
 
-engine  units, order and files        client  one URL: tries, redirects, limits
-guard   which addresses may be reached    robots  what a site's owner allows
-pace    how often a host is asked     pixels  decode, check, resize, encode, hash
+engine   units, order and files                client    one URL: checks, tries, redirects, manners
+exchange one request, every way it can fail    answers   what comes of it
+guard    which addresses may be reached        names     names to addresses, checked and remembered
+pace     how often hosts are asked             gate      how many downloads are in flight
+breaker  hosts that are given up for now       sites     what is remembered of each: robots, tdm
+contact  who asks must be findable             pixels    decode, check, resize, encode, hash
 """
