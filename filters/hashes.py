@@ -1,5 +1,6 @@
 """Fingerprints of pictures: SHA-256 of the bytes, 64-bit DCT hash of the pixels."""
 
+import hashlib
 from hashlib import sha256
 
 import numpy as np
@@ -7,6 +8,7 @@ from PIL import Image
 from scipy import fftpack
 
 from filters.lanczos import lanczos_32
+from filters.reasons import Drop, Reason
 
 HASH_SIDE = 8
 HASH_BITS = HASH_SIDE**2
@@ -15,6 +17,19 @@ HASH_BITS = HASH_SIDE**2
 def sha256_hex(data: bytes) -> str:
     """Return the SHA-256 of `data` as 64 hex digits."""
     return sha256(data).hexdigest()
+
+
+def check_hash(data: bytes, expected: str) -> Drop | None:
+    """Return why these are not the bytes that were expected: sha256:DIGITS, sha512:DIGITS or md5:DIGITS.
+
+    >>> str(check_hash(b"other", "md5:d41d8cd98f00b204e9800998ecf8427e"))
+    'hash_mismatch: md5 is 795f3202b17c, not d41d8cd98f00'
+    """
+    kind, _, digits = expected.partition(":")
+    found = hashlib.new(kind, data, usedforsecurity=False).hexdigest()
+    if found == digits.lower():
+        return None
+    return Drop(Reason.HASH_MISMATCH, f"{kind} is {found[:12]}, not {digits[:12].lower()}")
 
 
 def phash(image: Image.Image) -> int:

@@ -45,6 +45,7 @@ class Reason(StrEnum):
     TOO_MANY_BYTES = "too_many_bytes"
     ANSWER_MALFORMED = "answer_malformed"
     ANSWER_CUT_SHORT = "answer_cut_short"
+    HASH_MISMATCH = "hash_mismatch"
     PICTURE_BLOCKED = "picture_blocked"
     # image
     NOT_AN_IMAGE = "not_an_image"

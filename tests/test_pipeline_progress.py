@@ -74,7 +74,8 @@ def test_the_tally_beams_counters_and_the_parts_of_a_fetch_agree(tmp_path: Path)
     result.wait_until_finish()
     found = result.metrics().query(MetricsFilter().with_namespaces(["fetch", "image"]))["counters"]
     counters = {f"{found.key.metric.namespace}/{found.key.metric.name}": found.committed for found in found}
-    assert counters == counts_in(tmp_path / "tallies")
+    tallied = counts_in(tmp_path / "tallies")
+    assert counters == {name: tallied[name] for name in tallied if name.startswith(("fetch/", "image/"))}
     assert {name: number for name, number in counters.items() if name != "fetch/bytes"} == {
         **{"fetch/in": 4, "fetch/out": 3, "fetch/dropped/source_error": 1},
         **{"image/out": 1, "image/dropped/image_too_small": 1, "image/dropped/not_an_image": 1},

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import pyarrow.parquet as pq
 
-from filters.hashes import sha256_hex
+from filters.hashes import check_hash, sha256_hex
 from filters.reasons import Drop, Reason
 from filters.sampling import content_key
 from manifests.store import written_whole
@@ -134,6 +134,8 @@ class _Unit:
         await self.decoders.room()
         self.tally.add("fetch/in")
         download = await self.read(pair["url"])
+        if isinstance(download, Download) and (expected := pair.get("expected_hash")):
+            download = check_hash(download.body, expected) or download
         if isinstance(download, Drop):
             self.tally.add(f"fetch/dropped/{download.reason}")
             self.rejections.append(reject(FETCH, download, pair))
@@ -141,7 +143,7 @@ class _Unit:
             data = download.body
             self.tally.add("fetch/out")
             self.tally.add("fetch/bytes", len(data))
-            picture = await self.decoders.encode(data)
+            picture = await self.decoders.encode(data, pair.get("blur_boxes") or ())
             if isinstance(picture, Drop):
                 self.tally.add(f"image/dropped/{picture.reason}")
                 # A picture without a hash cannot be told from a listed one: then none is shown.

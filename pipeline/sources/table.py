@@ -1,23 +1,21 @@
-"""URL tables: parquet, csv, tsv or jsonl (each also .gz) with a column of URLs and one of captions."""
+"""URL tables with a column of URLs and one of captions: all that img2dataset reads, and its columns."""
 
-import codecs
 import csv
-import gzip
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, Literal
 
 import orjson
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from filters.reasons import Drop, Reason
 from pipeline.limits import Network
 from pipeline.records import Candidate, Query, Rejection, reject
+from pipeline.sources.rows import SUFFIXES, read_rows
 
-SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".csv.gz", ".tsv.gz", ".jsonl.gz")
+DIGITS = {"md5": 32, "sha256": 64, "sha512": 128}
+MAX_BOXES = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +23,22 @@ class Table:
     """Candidates listed in files; folders are searched for tables."""
 
     paths: tuple[str, ...] = ()
-    """Files or folders of parquet, csv, tsv or jsonl (.gz)."""
+    """Files or folders of parquet, csv, tsv, json, jsonl or txt, a URL a line (but for parquet also .gz)."""
     url_column: str = "url"
     caption_column: str = "caption"
+    default_caption: str = ""
+    """Of rows that have none, such as those of a txt; without it they are dropped."""
     page_url_column: str = "page_url"
     """May be absent from the file, like licence-column."""
     licence_column: str = "licence"
+    additional_columns: tuple[str, ...] = ()
+    """Columns to keep besides, as JSON in the index's column extra."""
+    hash_column: str = ""
+    """Column of what the picture's bytes must hash to; others are dropped as hash_mismatch."""
+    hash_type: Literal["md5", "sha256", "sha512"] = "sha256"
+    boxes_column: str = ""
+    """Column of boxes to blur, such as faces: a list of [left, top, right, bottom], each a share (0 to 1) of
+    the upright picture's side; or that list as JSON text."""
 
     @property
     def max_parallel(self) -> int:
@@ -44,9 +52,7 @@ class Table:
         """Return the tables in order. Raises ValueError for a path that is none."""
         found: list[Path] = []
         for path in map(Path, self.paths):
-            inside = (
-                sorted(p for p in path.rglob("*") if p.name.endswith(SUFFIXES)) if path.is_dir() else [path]
-            )
+            inside = _tables_below(path) if path.is_dir() else [path]
             if not inside or not all(file.is_file() and file.name.endswith(SUFFIXES) for file in inside):
                 known = ", ".join(SUFFIXES)
                 raise ValueError(
@@ -60,55 +66,78 @@ class Table:
         path = self.files()[int(unit)]
         num_rows = 0
         try:
-            for row in read_rows(path):
+            for row in read_rows(path, self.url_column):
                 num_rows += 1
-                yield self._candidate(row, path.name, num_rows)
-        except (OSError, EOFError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
+                yield self._candidate(row or {}, f"{path.name} row {num_rows}")
+        except (OSError, EOFError, ValueError, csv.Error, pa.ArrowException) as error:
             detail = f"{path.name} breaks off after row {num_rows}: {type(error).__name__}"
             yield reject(
                 "crawl", Drop(Reason.SOURCE_ERROR, detail), Candidate(url="", caption="", source="table")
             )
 
-    def _candidate(self, row: dict[str, Any] | None, name: str, number: int) -> Candidate | Rejection:
-        row = row or {}
+    def _candidate(self, row: dict[str, Any], place: str) -> Candidate | Rejection:
         url, caption = row.get(self.url_column), row.get(self.caption_column)
         page_url, licence = row.get(self.page_url_column), row.get(self.licence_column)
-        candidate = Candidate(
-            url=str(url or ""),
-            caption=str(caption or ""),
+        said: dict[str, Any] = {"url": str(url or ""), "caption": str(caption or self.default_caption)}
+        try:
+            missing = [name for name in ("url", "caption") if not said[name]]
+            if missing:
+                raise ValueError(f"no {getattr(self, f'{missing[0]}_column')}")
+            expected = expected_hash(row.get(self.hash_column), self.hash_type)
+            boxes = blur_boxes(row.get(self.boxes_column))
+        except ValueError as error:
+            return reject(
+                "crawl",
+                Drop(Reason.SOURCE_ERROR, f"{place} has {error}"),
+                Candidate(**said, source="table"),
+            )
+        return Candidate(
+            **said,
             source="table",
             page_url=str(page_url) if page_url else None,
             licence=str(licence) if licence else None,
+            extra=extra_of(row, self.additional_columns),
+            expected_hash=expected,
+            blur_boxes=boxes,
         )
-        if candidate.url and candidate.caption:
-            return candidate
-        missing = self.caption_column if candidate.url else self.url_column
-        return reject("crawl", Drop(Reason.SOURCE_ERROR, f"{name} row {number} has no {missing}"), candidate)
 
 
-def read_rows(path: Path) -> Iterator[dict[str, Any] | None]:
-    """Yield the rows of a table by its ending, streamed; None for a row that cannot be read."""
-    if path.suffix == ".parquet":
-        for batch in pq.ParquetFile(path).iter_batches(batch_size=10_000):
-            yield from batch.to_pylist()
-        return
-    kind = Path(path.name.removesuffix(".gz")).suffix
-    with _open(path) as file:
-        if kind == ".jsonl":
-            yield from map(_parse_json_line, file)
-        else:
-            delimiter = "\t" if kind == ".tsv" else ","
-            text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="")
-            yield from csv.DictReader(text, delimiter=delimiter)
+def _tables_below(folder: Path) -> list[Path]:
+    """Return a folder's tables; a txt is one only where it is named, and notes of somebody otherwise."""
+    endings = tuple(ending for ending in SUFFIXES if not ending.startswith(".txt"))
+    return sorted(path for path in folder.rglob("*") if path.name.endswith(endings))
 
 
-def _open(path: Path) -> IO[bytes]:
-    return cast(IO[bytes], gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
-
-
-def _parse_json_line(line: bytes) -> dict[str, Any] | None:
-    try:
-        row = orjson.loads(line.removeprefix(codecs.BOM_UTF8))
-    except orjson.JSONDecodeError:
+def extra_of(row: dict[str, Any], names: Sequence[str]) -> str | None:
+    """Return these columns of a row as a JSON object, those that it lacks as null; None for no names."""
+    if not names:
         return None
-    return row if isinstance(row, dict) else None
+    return orjson.dumps({name: row.get(name) for name in names}, default=str).decode()
+
+
+def expected_hash(value: Any, kind: str) -> str | None:
+    """Return kind:DIGITS, None where there is none. Raises ValueError for what is no such hash."""
+    if value in (None, ""):
+        return None
+    digits = value.hex() if isinstance(value, bytes) else str(value).strip().lower()
+    if len(digits) != DIGITS[kind] or set(digits) - set("0123456789abcdef"):
+        raise ValueError(f"{digits[:12]!r}, which is no {kind}")
+    return f"{kind}:{digits}"
+
+
+def blur_boxes(value: Any) -> list[list[float]] | None:
+    """Return boxes of a list or of its JSON; None for none. Raises ValueError for what cannot be read: a face
+    that should be blurred must not be kept as it is.
+
+    >>> blur_boxes("[[0, 0.25, 0.5, 1]]")
+    [[0.0, 0.25, 0.5, 1.0]]
+    """
+    try:
+        found = orjson.loads(value) if isinstance(value, str) and value.strip() else value or []
+        boxes = [[float(share) for share in box] for box in found]
+        good = all(len(box) == 4 and 0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1 for box in boxes)
+    except (TypeError, ValueError):
+        good, boxes = False, []
+    if not good or len(boxes) > MAX_BOXES:
+        raise ValueError(f"boxes that cannot be blurred: {str(value)[:40]}")
+    return boxes or None
