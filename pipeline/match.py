@@ -1,6 +1,7 @@
 """Candidates to pairs: match each caption against the search terms, screen its text, drop repeats."""
 
 from collections.abc import Iterable, Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,10 @@ from pipeline.parts import REJECTIONS, Part, sum_of, write_part
 from pipeline.records import PAIR_SCHEMA, Query, Rejection, reject, rejections_table, to_table
 
 MATCH, TEXT, DISTINCT = "match", "text", "distinct"
+# Of several captions of one picture the one whose place ranks lowest is kept: what was written for the
+# picture, then what names it, then what may speak of its page. Unknown places (a table's) rank as an alt.
+_AS_ALT = 1
+_PLACES = {"figcaption": 0, "alt": _AS_ALT, "description": _AS_ALT, "json-ld": 2, "title": 3, "og": 4}
 
 Row = dict[str, Any]
 
@@ -114,12 +119,12 @@ def _find(url: str, caption: str, index: QueryIndex, config: BuildConfig) -> Dro
 
 
 def drop_repeats(group: tuple[int, Iterable[bytes]], out: Path) -> str:
-    """Keep one pair per URL, with all searches that found it; what repeats it, also with other captions, is
-    dropped."""
+    """Keep one pair per URL, the one whose caption stood in the best place, with all searches that found it;
+    what repeats it, also with other captions, is dropped."""
     bucket, blocks = group
     name = f"{bucket:05d}"
     rows = unpack(blocks, sort_by="pair_id").to_pylist()
-    rows.sort(key=lambda row: (row["pair_id"], row["source"], row["found_by"] or [], row["page_url"] or ""))
+    rows.sort(key=_preference)
     kept: dict[str, Row] = {}
     searches: dict[str, set[str]] = {}
     rejections = []
@@ -136,5 +141,12 @@ def drop_repeats(group: tuple[int, Iterable[bytes]], out: Path) -> str:
         rejections.append(reject(DISTINCT, drop, row))
     for row in kept.values():
         row["found_by"] = sorted(searches[row["url"]]) or None
-    write_part(out, name, pa.Table.from_pylist(list(kept.values()), schema=PAIR_SCHEMA), rejections)
+    pairs = sorted(kept.values(), key=itemgetter("pair_id"))
+    write_part(out, name, pa.Table.from_pylist(pairs, schema=PAIR_SCHEMA), rejections)
     return name
+
+
+def _preference(row: Row) -> tuple[int, str, str, list[str], str]:
+    """Return what orders pairs of one URL: the place of the caption, then what no two of them share."""
+    rank = _PLACES.get(row["caption_origin"], _AS_ALT)
+    return rank, row["pair_id"], row["source"], row["found_by"] or [], row["page_url"] or ""

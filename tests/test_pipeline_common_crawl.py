@@ -125,3 +125,45 @@ def test_a_pair_keeps_all_searches_that_found_it(tmp_path: Path) -> None:
     kept = pq.read_table(tmp_path / "00000.parquet").to_pylist()
     assert [row["found_by"] for row in kept] == [["bowl", "cup"], None]
     assert [row["url"] for row in kept] == ["http://a", "http://b"]
+
+
+def test_all_captions_of_a_picture_are_candidates_with_their_origin(tmp_path: Path) -> None:
+    page = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n"
+        b"<meta property=og:image content=/a.jpg><meta property=og:title content='Cups'>"
+        b"<figure><img src=/a.jpg alt='A cup' title='Mine'><figcaption>A red cup</figcaption></figure>"
+        b'<script type="application/ld+json">{"@type": "ImageObject", "url": "/a.jpg", "caption": "My cup"}'
+    )
+    (tmp_path / "1.warc.gz").write_bytes(as_file([page, page], "response"))
+    found, _ = rows(CommonCrawl(paths=(str(tmp_path / "1.warc.gz"),)))
+    expected = [("A cup", "alt"), ("Mine", "title"), ("A red cup", "figcaption"), ("Cups", "og")]
+    assert [(caption, origin) for _, caption, origin, _ in found] == [*expected, ("My cup", "json-ld")] * 2
+
+
+def test_of_several_captions_of_a_picture_the_one_from_the_best_place_is_kept(tmp_path: Path) -> None:
+    places = ["figcaption", "alt", "json-ld", "title", "og"]
+    pairs = [
+        {
+            "pair_id": str(9 - rank),
+            "url": "http://a",
+            "caption": place,
+            "source": "s",
+            "caption_origin": place,
+        }
+        for rank, place in enumerate(places)
+    ]
+    for number, place in enumerate(places):
+        for order in (pairs[number:], pairs[number:][::-1]):
+            drop_repeats((0, [pack(to_table(order, PAIR_SCHEMA))]), tmp_path)
+            kept = pq.read_table(tmp_path / "00000.parquet")
+            assert kept["caption_origin"].to_pylist() == [place]
+
+
+@pytest.mark.parametrize("place", ["description", None])
+def test_captions_of_like_places_are_told_apart_by_their_pairs(tmp_path: Path, place: str | None) -> None:
+    pairs = [
+        {"pair_id": pair_id, "url": "http://a", "caption": "x", "source": "s", "caption_origin": origin}
+        for pair_id, origin in (("1", place), ("2", "alt"), ("0", "title"))
+    ]
+    drop_repeats((0, [pack(to_table(pairs, PAIR_SCHEMA))]), tmp_path)
+    assert pq.read_table(tmp_path / "00000.parquet")["pair_id"].to_pylist() == ["1"]
