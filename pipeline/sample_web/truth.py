@@ -52,8 +52,8 @@ class TruthRow:
 def outcomes(mentions: Iterable[Mention]) -> list[TruthRow]:
     """Return one row per distinct (url, caption), in the order of first mention.
 
-    Of several captions for one address, whose places all rank alike here, the pair of smallest pair_id goes on;
-    of copies the one of most pixels, then most bytes, then smallest pair_id.
+    Of several captions for one address, whose places all rank alike here, the pair of smallest pair_id goes
+    on; of copies the one of most pixels, then most bytes, then smallest pair_id.
     """
     distinct = {(mention.url, mention.caption): mention for mention in mentions}
     found: dict[tuple[str, str], str] = {}
