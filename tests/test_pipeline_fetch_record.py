@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from yarl import URL
 
 from filters.hashes import phash, sha256_hex
 from filters.reasons import Drop
@@ -201,12 +202,18 @@ async def test_robots_txt_may_forbid_the_file_and_then_it_is_not_asked_for() -> 
     ],
 )
 def test_a_location_is_a_pattern_as_in_robots_txt(pattern: str, path: str, matches: bool) -> None:
-    assert (Reservations(((pattern, True),)).reserved(path) is True) is matches
+    assert (
+        Reservations(((pattern, True),)).reserved(URL(f"http://a.test{path}", encoded=True)) is True
+    ) is matches
 
 
 def test_the_longest_location_that_matches_decides() -> None:
     rules = Reservations((("/*", True), ("/free/", False), ("/free/not/", True)))
-    assert [rules.reserved(path) for path in ("/x", "/free/x", "/free/not/x")] == [True, False, True]
+    assert [rules.reserved(URL(f"http://a.test{path}")) for path in ("/x", "/free/x", "/free/not/x")] == [
+        True,
+        False,
+        True,
+    ]
 
 
 # Who asks

@@ -4,7 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from multidict import CIMultiDictProxy
@@ -60,7 +60,7 @@ class Verdict:
     """What its TDM file says of the URL; a header of the answer has the last word."""
 
 
-NO_RULES = Verdict(None, "no rules")
+NO_RULES, ALLOWED = Verdict(None, "no rules"), Verdict(None, "allowed")
 
 
 class Sites:
@@ -77,15 +77,15 @@ class Sites:
         rules = await self._robots.get(origin)
         if isinstance(rules, Drop):
             return Verdict(rules, "unreadable")
-        if rules.absent and not self._read_tdm_file:
-            return NO_RULES
         drop = rules.check(str(url))
         if drop is not None:
             return Verdict(drop, "disallowed")
-        reserved = None
-        if self._read_tdm_file and rules.check(origin + TDM_PATH) is None:
-            reserved = (await self._reservations.get(origin)).reserved(url.raw_path_qs)
-        return Verdict(None, "no rules" if rules.absent else "allowed", reserved)
+        verdict = NO_RULES if rules.absent else ALLOWED
+        if self._read_tdm_file:
+            reserved = (await self._reservations.get(origin)).reserved(url)
+            if reserved is not None:
+                return replace(verdict, reserved=reserved)
+        return verdict
 
     async def _read_robots(self, origin: str) -> tuple[RobotsRules | Drop, float]:
         """Read an origin's rules; a host that cannot be reached for them is not asked for pictures."""
@@ -100,7 +100,11 @@ class Sites:
         return Drop(drop.reason, f"robots.txt: {drop.detail}"), UNREADABLE_S
 
     async def _read_reservations(self, origin: str) -> tuple[Reservations, float]:
-        """Read what an origin reserves; a file that is not to be had reserves nothing."""
+        """Read what an origin reserves; a file that is not to be had, or that robots.txt forbids, reserves
+        nothing."""
+        rules = await self._robots.get(origin)
+        if isinstance(rules, Drop) or rules.check(origin + TDM_PATH):
+            return Reservations(), SHORTEST_S
         answer = await self._get(origin + TDM_PATH, MAX_TDM_BYTES)
         if isinstance(answer, Answer) and answer.status == 200:
             return Reservations.parse(answer.body), lifetime_s(answer.headers)

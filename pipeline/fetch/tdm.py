@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 import orjson
+from yarl import URL
 
 TDM_PATH = "/.well-known/tdmrep.json"
 MAX_TDM_BYTES = 200_000
@@ -23,7 +24,9 @@ class Reservations:
     def parse(cls, body: bytes) -> "Reservations":
         """Read the file; one that is not of its form reserves nothing, as if it were not there.
 
-        >>> Reservations.parse(b'[{"location": "/*", "tdm-reservation": 1}]').reserved("/cup.jpg")
+        >>> Reservations.parse(b'[{"location": "/*", "tdm-reservation": 1}]').reserved(
+        ...     URL("http://a.example/cup.jpg")
+        ... )
         True
         """
         try:
@@ -42,9 +45,12 @@ class Reservations:
             )
         )
 
-    def reserved(self, path: str) -> bool | None:
-        """Return what the file says of a path, None where it says nothing. The longest pattern that matches
-        decides, as in robots.txt; of equal ones, that which reserves."""
+    def reserved(self, url: URL) -> bool | None:
+        """Return what the file says of a URL's path, None where it says nothing. The longest pattern that
+        matches decides, as in robots.txt; of equal ones, that which reserves."""
+        if not self.rules:
+            return None
+        path = url.raw_path_qs
         matching = [(len(pattern), reserved) for pattern, reserved in self.rules if _matches(pattern, path)]
         return max(matching)[1] if matching else None
 
