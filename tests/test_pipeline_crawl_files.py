@@ -112,6 +112,21 @@ def test_a_base_that_is_no_url_is_ignored() -> None:
         ('<img src="/a.jpg" alt="">', []),
         ('<img src="/a.jpg">', []),
         ('<img alt="A cup">', []),
+        ('<img src="/a.jpg" alt="" title="A cup">', [("/a.jpg", "A cup", "title")]),
+        ('<img src="/a.jpg" data-alt="A cup">', [("/a.jpg", "A cup", "alt")]),
+        ('<img src="/a.jpg" data-image-title="A cup">', [("/a.jpg", "A cup", "title")]),
+        (
+            '<figure><img src="/a.jpg" alt=""><figcaption>Cups</figcaption></figure><img src="/b.jpg" alt="B">',
+            [("/b.jpg", "B", "alt"), ("/a.jpg", "Cups", "figcaption")],
+        ),
+        (
+            '<li><div class="thumb"><img src="/a.jpg"></div><div class="gallerytext">A cup</div></li>',
+            [("/a.jpg", "A cup", "figcaption")],
+        ),
+        (
+            '<meta name="OG:title" content="Cups"><meta name="og:image" class="caption" content="/o.jpg">',
+            [("/o.jpg", "Cups", "og")],
+        ),
         ('<img src="data:image/gif;base64,AAAA" alt="A cup">', []),
         ('<img src="/a.jpg" title="Mine" alt="Mine">', [("/a.jpg", "Mine", "alt")]),
         ('<img src="a.jpg" alt="A" title="B">', [("/news/a.jpg", "A", "alt"), ("/news/a.jpg", "B", "title")]),
@@ -156,7 +171,7 @@ def test_a_base_that_is_no_url_is_ignored() -> None:
             [("/o.jpg", "A cup", "og")],
         ),
         (
-            '<script type="application/ld+json">{"@graph": [{"@type": ["ImageObject"], '
+            '<script type="application/LD+json; charset=utf-8">{"@graph": [{"@type": ["ImageObject"], '
             '"contentUrl": "/j.jpg", "caption": "A cup"}]}</script>',
             [("/j.jpg", "A cup", "json-ld")],
         ),

@@ -9,6 +9,7 @@ Living Standard, 4.8 (images), 4.4.12 (figure); ogp.me; schema.org/ImageObject.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
+from itertools import chain
 
 from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser, LexborNode
 
@@ -47,15 +48,14 @@ def find_pictures(html: bytes | str, page_url: str) -> list[Found]:
     named = _first_href([node for tag in ("link", "a") for node in nodes[tag]])
     licence = base.join(named) if named else None
     found: dict[tuple[str, str], Found] = {}
-    for links, texts, its_licence in (*_images(nodes), *_open_graph(nodes), *_linked_data(nodes)):
+    for links, texts, its_licence in chain(_images(nodes), _open_graph(nodes), _linked_data(nodes)):
         own = base.join(its_licence) if its_licence else licence
-        captions = [(" ".join(text.split()), origin) for text, origin in texts]
-        for link in links:
-            if (url := base.join(link.strip())) is None:
-                continue
-            for text, origin in captions:
-                if text and (key := (url, text)) not in found:
-                    found[key] = Found(url, text, origin, page_url, own)
+        for text, origin in texts:
+            caption = " ".join(text.split())
+            for link in links if caption else ():
+                url = base.join(link.strip())
+                if url and (key := (url, caption)) not in found:
+                    found[key] = Found(url, caption, origin, page_url, own)
     return list(found.values())
 
 
