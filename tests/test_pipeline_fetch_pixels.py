@@ -177,8 +177,8 @@ def textured(width_px: int, height_px: int) -> Image.Image:
         ((512, 512), 2),
         ((1024, 800), 2),
         ((1024, 1024), 4),
-        ((2048, 2300), 8),
-        ((4000, 3000), 8),
+        ((2048, 2300), 4),
+        ((4000, 3000), 4),
     ],
 )
 def test_a_jpeg_is_decoded_at_the_smallest_scale_that_leaves_enough(

@@ -26,7 +26,7 @@ DECODE_ERRORS = (
     zlib.error,
     Image.DecompressionBombError,
 )
-DCT_SCALES = (8, 4, 2)
+DCT_SCALES = (4, 2)  # at 1/8 each block is but its mean, and what is kept is off by more than a level
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -54,7 +54,7 @@ class Decoded(NamedTuple):
 
 
 def dct_scale(header: ImageHeader, side_px: int | None) -> int:
-    """Return n of the smallest scale 1/n at which a JPEG's sides are both at least `side_px`: 8, 4, 2 or 1.
+    """Return n of the smallest scale 1/n at which a JPEG's sides are both at least `side_px`: 4, 2 or 1.
 
     Other formats, and all where `side_px` is None, are decoded whole: 1.
     """

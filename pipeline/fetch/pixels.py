@@ -18,7 +18,7 @@ from pipeline.fetch.jpeg import without_metadata
 from pipeline.fetch.resize import fit
 from pipeline.limits import Encode
 
-# Part of the format: the hash of a JPEG is that of its pixels at the smallest DCT scale (1, 1/2, 1/4, 1/8)
+# Part of the format: the hash of a JPEG is that of its pixels at the smallest DCT scale (1, 1/2 or 1/4)
 # that leaves both sides at least so long. It is the same however pictures are stored.
 HASH_SIDE_PX = 512
 # A JPEG is decoded at the smallest scale that leaves this many times what is stored: at 1, what is kept
@@ -36,7 +36,7 @@ class EncodedPicture:
     height: int
     original_width: int  # as the file declares it, before it is turned upright
     original_height: int
-    original_bytes: int
+    original_bytes: int | None  # None where another package has fetched it and did not say
     sha256: str
     phash: int
 
