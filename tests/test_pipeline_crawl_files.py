@@ -116,7 +116,8 @@ def test_a_base_that_is_no_url_is_ignored() -> None:
         ('<img src="/a.jpg" data-alt="A cup">', [("/a.jpg", "A cup", "alt")]),
         ('<img src="/a.jpg" data-image-title="A cup">', [("/a.jpg", "A cup", "title")]),
         (
-            '<figure><img src="/a.jpg" alt=""><figcaption>Cups</figcaption></figure><img src="/b.jpg" alt="B">',
+            '<figure><img src="/a.jpg" alt=""><figcaption>Cups</figcaption></figure>'
+            '<img src="/b.jpg" alt="B">',
             [("/b.jpg", "B", "alt"), ("/a.jpg", "Cups", "figcaption")],
         ),
         (

@@ -14,7 +14,7 @@ from itertools import chain
 from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser, LexborNode
 
 from pipeline.crawl_files.linked_data import image_objects
-from pipeline.crawl_files.links import Base
+from pipeline.crawl_files.links import HTTP, Base
 from pipeline.crawl_files.pictures import Picture, links_of, texts_of, widest
 from pipeline.crawl_files.rows import Found
 
@@ -53,7 +53,8 @@ def find_pictures(html: bytes | str, page_url: str) -> list[Found]:
         for text, origin in texts:
             caption = " ".join(text.split())
             for link in links if caption else ():
-                url = base.join(link.strip())
+                link = link.strip()
+                url = link if link.startswith(HTTP) else base.join(link)
                 if url and (key := (url, caption)) not in found:
                     found[key] = Found(url, caption, origin, page_url, own)
     return list(found.values())

@@ -17,19 +17,18 @@ _LAZY = (
     *("data-raw-src", "data-runner-src", "data-source-standard", "data-defer-src", "data-delayed-url"),
     *("data-echo", "data-ll-src", "data-cfsrc", "data-lazyload", "data-td-src", "datasrc", "original"),
 )
-_SRC, _SRCSET = -1, -2
-# What an attribute's address is: _SRC, _SRCSET, or its rank among the lazy.
+_SRCSET = -1
+# What an attribute's address is: _SRCSET, or its rank among the lazy.
 _ROLES = {
-    "src": _SRC,
     "srcset": _SRCSET,
     "data-srcset": _SRCSET,
     "data-lazy-srcset": _SRCSET,
     **{name: rank for rank, name in enumerate(_LAZY)},
 }
+_BESIDE_SRC = frozenset(_ROLES)
 
-
-# Links to one picture, (text, origin) of what is said of it, a link to a licence of its own. A plain tuple: a
-# named one takes a sixth of what its image does.
+# Links to one picture, (text, origin) of what is said of it, a link to a licence of its own. A plain tuple,
+# since pages have many.
 Picture = tuple[list[str], list[tuple[str, str]], str | None]
 
 
@@ -59,15 +58,15 @@ def links_of(attributes: Mapping[str, str | None]) -> list[str]:
     >>> links_of({"src": "s.gif", "data-original": "c.jpg", "data-src": "b.jpg", "alt": "A cup"})
     ['s.gif', 'b.jpg']
     """
-    links: list[str] = []
+    links = [src] if (src := attributes.get("src")) else []
+    if _BESIDE_SRC.isdisjoint(attributes):
+        return links
     lazy, srcset, best_rank = "", "", len(_LAZY)
     for name, value in attributes.items():
         role = _ROLES.get(name)
         if role is None or not value:
             continue
-        if role == _SRC:
-            links.append(value)
-        elif role == _SRCSET:
+        if role == _SRCSET:
             srcset = value
         elif role < best_rank:
             lazy, best_rank = value, role
