@@ -23,7 +23,7 @@ MAX_RUN = 1_000
 """Hashes of one key that are compared each with each; more are cut by their other bits."""
 MAX_ROWS = 300
 SKEW = 8.0  # so many times as often as random keys do those of real pictures meet (measured: 2 to 12)
-SLICE = 1 << 16  # hashes that are arranged at a time: they stay in the cache
+SLICE = 1 << 16  # hashes that are worked on at a time: they stay in the cache
 
 Hashes = NDArray[np.uint64]
 Moves = tuple[tuple[int, int, int], ...]  # (lowest bit, width, lowest bit afterwards) of groups of bits
@@ -56,7 +56,7 @@ class Row:
         distinct and sorted."""
         shift = np.uint64(HASH_BITS - self.key_bits)
         found = [np.empty((0, 2), dtype=np.uint64)]
-        left = np.flatnonzero((arranged[1:] ^ arranged[:-1]) >> shift == 0)
+        left = _equal_neighbours(arranged, shift)
         for start, end in _long_runs(left):
             found.append(near_values(arranged[start:end], max_distance))
             left = left[(left < start) | (left >= end)]
@@ -96,12 +96,12 @@ def near_values(hashes: Hashes, max_distance: int) -> NDArray[np.uint64]:
     rows = rows_for(len(hashes), max_distance, varying.bit_count())
     if not rows:
         return _compare_all(np.sort(hashes), max_distance)
+    hashes, constant = _moved(hashes, compact), hashes[0] & np.uint64(~varying & ALL_BITS)
     found = []
     for row in rows:
-        arranged = row.arrange(_moved(hashes, compact))
+        arranged = row.arrange(hashes)
         arranged.sort()
         found.append(row.restore(row.pairs(arranged, max_distance)))
-    constant = hashes[0] & np.uint64(~varying & ALL_BITS)
     pairs = _moved(np.concatenate(found), _undo(compact)) | constant
     return np.sort(pairs, axis=1)
 
@@ -116,11 +116,17 @@ def near_pairs(hashes: Hashes, max_distance: int) -> NDArray[np.int64]:
     [[0, 2], [0, 3]]
     """
     hashes = np.ascontiguousarray(hashes, dtype=np.uint64)
-    distinct, first, kind = np.unique(hashes, return_index=True, return_inverse=True)
-    rows = np.arange(len(hashes))
-    copies = rows != first[kind]
-    links = np.stack([first[kind[copies]], rows[copies]], axis=1)
-    near = first[np.searchsorted(distinct, near_values(distinct, max_distance))]
+    order = np.argsort(hashes)
+    ordered = hashes[order]
+    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])[: len(hashes)])
+    distinct = ordered[starts]
+    first = np.minimum.reduceat(order, starts) if len(starts) else order
+    links = np.stack([np.repeat(first, np.diff(starts, append=len(hashes))), order], axis=1)
+    links = links[links[:, 0] != links[:, 1]]
+    values = near_values(distinct, max_distance)
+    known = np.sort(values, axis=None)  # searched for in order: memory is read once, from front to back
+    places = np.searchsorted(distinct, known)
+    near = first[places[np.searchsorted(known, values)]]
     found = np.sort(np.concatenate([links, near]), axis=1).astype(np.int64)
     return found[np.lexsort(found.T[::-1])]
 
@@ -191,6 +197,14 @@ def _moved(hashes: Hashes, moves: Moves) -> Hashes:
             block <<= np.uint64(new)
             there |= block
     return moved
+
+
+def _equal_neighbours(arranged: Hashes, shift: np.uint64) -> NDArray[np.int64]:
+    found = [np.empty(0, dtype=np.int64)]
+    for start in range(0, len(arranged) - 1, SLICE):
+        here = arranged[start : start + SLICE + 1]
+        found.append(np.flatnonzero((here[1:] ^ here[:-1]) >> shift == 0) + start)
+    return np.concatenate(found)
 
 
 def _long_runs(left: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
