@@ -81,7 +81,7 @@ def test_twelve_bits_are_not_taken_for_sixteen() -> None:
         pytest.skip(f"{BAD_IMAGES} is not there: these are other projects' files and not ours to ship")
     path = next(BAD_IMAGES.rglob("12bit.cropped.tif"))
     with Image.open(path) as image:
-        assert image.mode == "I;16" and max(image.getextrema()) < 4096
+        assert image.mode == "I;16" and np.asarray(image).max() < 4096
         expected = np.asarray(image) >> 4
     np.testing.assert_array_equal(decoded(path.read_bytes())[..., 0], expected)
     assert expected.any()
@@ -135,7 +135,7 @@ def profiles() -> dict[str, bytes]:
         with Image.open(path) as image:
             if profile := image.info.get("icc_profile"):
                 name = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile.profile_description
-                found[name] = profile
+                found[str(name)] = profile
     return found
 
 

@@ -6,6 +6,7 @@ messages; the bytes of pictures lie in the lane's store, a file in memory. When 
 so on its lane, in place of the answer, and forks another, which takes some milliseconds.
 """
 
+import logging
 import os
 import pickle
 import resource
@@ -51,6 +52,7 @@ def main() -> None:
     """Fork workers until whoever asks has gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the build; its end is ours
     warnings.simplefilter("ignore")  # Pillow's, of odd metadata: the pixels are what counts
+    keep_libraries_quiet()
     task: Task = pickle.load(sys.stdin.buffer)
     pairs = (map(int, argument.split(":")) for argument in sys.argv[1:])
     lane_of = {fork_worker(lane, task): lane for lane in [Lane(socket.socket(fileno=n), s) for n, s in pairs]}
@@ -66,6 +68,13 @@ def main() -> None:
         lane_of[fork_worker(lane, task)] = lane
 
 
+def keep_libraries_quiet() -> None:
+    """Let only tracebacks go to stderr: libtiff and Pillow have something to say of every damaged file."""
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
+    sys.stderr = os.fdopen(os.dup(2), "w")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
 def fork_worker(lane: Lane, task: Task) -> int:
     """Return the process id of a new worker on the lane."""
     pid = os.fork()
@@ -79,6 +88,7 @@ def fork_worker(lane: Lane, task: Task) -> int:
         status = 0
     except BaseException:
         traceback.print_exc()
+        sys.stderr.flush()
         raise
     finally:
         os._exit(status)  # what the forker has open is not this process's to close
