@@ -40,7 +40,7 @@ INDEX_SCHEMA = pa.schema(
         ("height", pa.int32()),
         ("original_width", pa.int32()),
         ("original_height", pa.int32()),
-        ("original_bytes", pa.int64()),
+        ("original_bytes", pa.int64()),  # null where img2dataset has fetched it, which does not say
         ("sha256", pa.string()),  # of the bytes as fetched
         ("phash", pa.uint64()),  # 64-bit DCT hash of the decoded pixels
         ("num_duplicates", pa.int32()),  # dropped copies that this pair stands for

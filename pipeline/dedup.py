@@ -140,7 +140,11 @@ def prints(pictures: pa.Table) -> pa.Table:
     rows = pictures.to_pylist()
     for row in rows:
         pixels = row["original_width"] * row["original_height"]
-        size = f"{2**48 - pixels:013x}{2**48 - row['original_bytes']:013x}" if row["unit"] else "0" * LEN_SIZE
+        size = (
+            f"{2**48 - pixels:013x}{2**48 - (row['original_bytes'] or 0):013x}"
+            if row["unit"]
+            else "0" * LEN_SIZE
+        )
         row["rank"] = f"{size}{row['pair_id']}"
     return pa.Table.from_pylist(rows, schema=PRINT_SCHEMA)
 

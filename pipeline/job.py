@@ -15,6 +15,7 @@ from filters.checks import screen_caption
 from filters.do_not_fetch import read_do_not_fetch
 from manifests.store import MANIFEST_NAME, write_bytes
 from pipeline.config import BuildConfig, RunOptions
+from pipeline.fetch.peer import check_engine
 from pipeline.limits import Network
 from pipeline.parts import IndexPart, Part, parts_in
 from pipeline.progress import num_files, shown
@@ -23,7 +24,7 @@ from pipeline.runners import run
 from pipeline.terms import read_terms
 
 # Settings that decide nothing about what is in the dataset.
-MAY_CHANGE = ("fetch.contact",)
+MAY_CHANGE = ("fetch.contact", "fetch.img2dataset_python")
 # These write anew in each round of fetching; what is fetched is added to what is there.
 ONCE_A_ROUND = ("demand", "selected", "copies", "kept")
 
@@ -110,6 +111,7 @@ def begun(config: BuildConfig, options: RunOptions) -> Iterator[Job]:
         raise ValueError(f"queries: {config.queries} is not a file")
     # A missing language model or word list is found here, before anything is spent.
     screen_caption("any caption", config.text)
+    check_engine(config)
     read_do_not_fetch(config.fetch.do_not_fetch)
     queries = read_terms(Path(config.queries), config.match_mode)
     work = options.dataset / "work"

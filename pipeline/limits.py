@@ -15,6 +15,11 @@ def require(holds: bool, value: object, rule: str) -> None:
 class Fetch:
     """Limits of a download and manners towards hosts."""
 
+    engine: Literal["openwit", "img2dataset"] = "openwit"
+    """img2dataset: the package itself downloads, decodes and resizes, for those who come from it. It asks no
+    robots.txt, has no limits per host, and none of a download's time and bytes."""
+    img2dataset_python: str = ""
+    """The Python that has img2dataset (pip install 'openwit[img2dataset]'), if not this one."""
     contact: str = ""
     """An address or page where a site's owner finds you; it goes into the User-Agent."""
     timeout_s: float = 20.0
@@ -31,6 +36,8 @@ class Fetch:
     """Downloads in flight in one worker at first; their number then follows what names and sockets bear."""
     min_concurrency: int = 4
     max_concurrency: int = 512
+    max_buffered_mb: int = 128
+    """Bytes of pictures that are coming in at once, in one worker; others wait in their hosts' hands."""
     per_host_concurrency: int = 4
     per_host_interval_s: float = 0.1
     """Least time between two requests to one host."""
@@ -59,7 +66,7 @@ class Fetch:
             )
         for name in (
             *("max_bytes", "max_tries", "min_concurrency", "per_host_concurrency", "hosts_per_address"),
-            *("host_down_after", "pairs_per_unit"),
+            *("host_down_after", "max_buffered_mb", "pairs_per_unit"),
         ):
             require(
                 getattr(self, name) >= 1, getattr(self, name), f"fetch.{name.replace('_', '-')} must be >= 1"

@@ -18,6 +18,7 @@ from manifests.store import read_manifest
 from pipeline.build import FETCH, WRITE
 from pipeline.config import RunOptions
 from pipeline.extend import Extension, open_extension, publish_extension
+from pipeline.fetch.peer import check_engine
 from pipeline.job import Job, Phase, held
 from pipeline.limits import Fetch
 from pipeline.parts import write_part
@@ -118,9 +119,11 @@ def retry(request: RetryRequest) -> Manifest:
         extension = open_extension(request.dataset)
         if not any(len(pairs) for pairs in chosen_pairs(extension, where)):
             return extension.manifest
+        config = replace(extension.config, fetch=request.fetch)
+        check_engine(config)
         asked = request_of(where, request.fetch, extension.config.fetch)
         extension.begin(asked)
-        job = extension.job(replace(extension.config, fetch=request.fetch), options)
+        job = extension.job(config, options)
         phases = _phases(extension, where)
         job.run_phases(phases)
         return publish_extension(extension, job, list(phases), "retry", asked, where.mask)

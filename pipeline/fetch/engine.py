@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 
 from filters.hashes import check_hash, sha256_hex
 from filters.reasons import Drop, Reason
-from filters.sampling import content_key
 from manifests.store import written_whole
 from pipeline.config import BuildConfig
 from pipeline.fetch.answers import Download
@@ -23,11 +22,12 @@ from pipeline.fetch.client import Client, open_client
 from pipeline.fetch.decoder import Task
 from pipeline.fetch.decoders import Decoders
 from pipeline.fetch.pixels import EncodedPicture
+from pipeline.fetch.staging import stage_picture
 from pipeline.limits import Network
 from pipeline.parts import write_part
 from pipeline.progress import INTERVAL_S, Tally
 from pipeline.records import IMAGE_SCHEMA, Rejection, reject, to_table
-from pipeline.tar import append_member, end_tar
+from pipeline.tar import end_tar
 
 MAX_OPEN_UNITS = 16
 PAIRS_WITH_THUMBNAILS = 100  # of a unit, the first: enough for the report, and the same in every run
@@ -172,16 +172,5 @@ class _Unit:
         return self.client.do_not_fetch.check_sha256(sha256_hex(found.body)) or found
 
     def stage(self, pair: Row, download: Download, picture: EncodedPicture, tar: IO[bytes]) -> None:
-        offset = append_member(tar, f"{pair['pair_id']}.{self.config.encode.format}", picture.data)
-        measured = {name: getattr(picture, name) for name in picture.__slots__ if name != "data"}
-        self.rows.append(
-            {
-                **pair,
-                **measured,
-                **download.facts(),
-                "key": content_key(picture.sha256, pair["caption"]),
-                "unit": self.name,
-                "offset": offset,
-                "num_bytes": len(picture.data),
-            }
-        )
+        row = stage_picture(tar, self.name, pair, picture, self.config.encode.format)
+        self.rows.append(row | download.facts())

@@ -8,6 +8,7 @@ from apache_beam.metrics import Metrics
 
 from pipeline.config import BuildConfig
 from pipeline.fetch.engine import fetch_units
+from pipeline.fetch.peer import fetch_units_by_peer
 from pipeline.limits import Network
 from pipeline.progress import Tally
 from pipeline.select import lanes_of_worker
@@ -57,7 +58,10 @@ class FetchLanes(beam.DoFn):
 
     def process(self, units: list[str]) -> Iterator[str]:
         tally = Tally(self.tallies)
-        fetch_units(units, self.selected, self.out, self.config, self.network, tally, self.workers)
+        if self.config.fetch.engine == "img2dataset":
+            fetch_units_by_peer(units, self.selected, self.out, self.config, self.network, tally)
+        else:
+            fetch_units(units, self.selected, self.out, self.config, self.network, tally, self.workers)
         tally.write()
         for name, number in tally.counts.items():
             stage, _, counter = name.partition("/")
