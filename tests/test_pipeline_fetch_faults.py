@@ -1,9 +1,10 @@
 """Every fault of a server ends in its own reason, after an honest number of requests, in bounded time and
 memory."""
 
+import asyncio
 import time
 import tracemalloc
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -133,6 +134,41 @@ async def test_every_fault_ends_in_its_own_reason_in_bounded_time_and_memory(nam
         assert (answer.reason, server.num_requests["/x"]) == (case.reason, case.num_requests)
         assert time.monotonic() - started < LIMITS.timeout_s + 0.7
         assert peak_bytes < MAX_PEAK_BYTES
+
+
+async def peak_of_large_bodies(max_buffered_mb: int) -> int:
+    """The most bytes of memory while twenty bodies of 4 MiB come in, all of which halt on their last byte."""
+    piece, done = bytes(MIB // 16), 0
+
+    async def halting(writer: asyncio.StreamWriter) -> None:
+        writer.write(head(Content_Length=4 * MIB + 1))
+        for _ in range(64):
+            writer.write(piece)
+            await writer.drain()
+        await asyncio.sleep(0.1)
+        writer.write(b"x")
+
+    async def download(number: int) -> None:
+        nonlocal done
+        answer = await client.download(f"http://{number}.sample.test/x")
+        done += isinstance(answer, Download) and len(answer.body) == 4 * MIB + 1
+
+    async with faulty({"/x": halting}) as server:
+        network = Network(connect_to=(f"*.sample.test=127.0.0.1:{server.port}",))
+        limits = replace(LIMITS, timeout_s=30, max_bytes=5 * MIB, hosts_per_address=20)
+        async with open_client(network, replace(limits, max_buffered_mb=max_buffered_mb)) as client:
+            tracemalloc.start()
+            await asyncio.gather(*(download(number) for number in range(20)))
+            _, peak_bytes = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+    assert done == 20
+    return peak_bytes
+
+
+async def test_large_bodies_that_come_together_stay_within_the_room_and_all_come_through() -> None:
+    # What is held, the body that may overdraw, its copy, and half a megabyte for each connection.
+    assert await peak_of_large_bodies(max_buffered_mb=4) < 40 * MIB
+    assert await peak_of_large_bodies(max_buffered_mb=400) > 80 * MIB
 
 
 async def test_a_content_type_that_lies_decides_nothing() -> None:

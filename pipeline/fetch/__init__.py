@@ -4,6 +4,7 @@ engine   units, order and files                client    one URL: checks, tries,
 exchange one request, every way it can fail    answers   what comes of it
 guard    which addresses may be reached        names     names to addresses, checked and remembered
 pace     how often hosts are asked             gate      how many downloads are in flight
-breaker  hosts that are given up for now       sites     what is remembered of each: robots, tdm
+buffer   how many bytes are coming in          breaker   hosts that are given up for now
+sites    what is remembered of each site       robots, tdm   what its owner allows
 contact  who asks must be findable             pixels    decode, check, resize, encode, hash
 """

@@ -15,6 +15,7 @@ from filters.reasons import Drop, Reason
 from filters.sampling import priority
 from pipeline.fetch.answers import Answer, Download, Failure, fact, plain
 from pipeline.fetch.breaker import Breaker
+from pipeline.fetch.buffer import Buffer
 from pipeline.fetch.exchange import exchange, tls_context
 from pipeline.fetch.gate import Gate, Sign
 from pipeline.fetch.guard import ConnectTo, check_url
@@ -99,6 +100,7 @@ class Client:
     do_not_fetch: DoNotFetch
     room: Callable[[], Awaitable[object]] | None = None
     gate: Gate = field(init=False)
+    _buffer: Buffer = field(init=False)
     _pacer: Pacer = field(init=False)
     _breaker: Breaker = field(init=False)
     _sites: Sites = field(init=False)
@@ -112,6 +114,7 @@ class Client:
         self._pacer = Pacer(limits.per_host_concurrency, limits.per_host_interval_s, limits.hosts_per_address)
         most = max(1, min(limits.max_concurrency, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2))
         self.gate = Gate(min(limits.concurrency, most), min(limits.min_concurrency, most), most)
+        self._buffer = Buffer(limits.max_buffered_mb * 1_000_000)
         self._breaker = Breaker(limits.host_down_after)
         self._sites = Sites(self._get_rules, limits.read_tdm_file and limits.respect_opt_out)
 
@@ -256,6 +259,7 @@ class Client:
                     course.url,
                     max_bytes=course.max_bytes,
                     deadline_s=course.left_s,
+                    buffer=self._buffer,
                     keep_alive=not course.is_picture or self._wanted[host] > 1,
                     read_errors=course.is_service,
                 )

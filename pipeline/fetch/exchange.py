@@ -11,6 +11,7 @@ from yarl import URL
 from filters.reasons import Drop, Reason
 from filters.urls import canonical_url
 from pipeline.fetch.answers import Answer, Failure, retry_after_s
+from pipeline.fetch.buffer import Buffer, Hold
 from pipeline.fetch.gate import Sign
 from pipeline.fetch.guard import AddressRefusedError
 
@@ -36,6 +37,7 @@ async def exchange(
     *,
     max_bytes: int,
     deadline_s: float,
+    buffer: Buffer,
     keep_alive: bool = True,
     read_errors: bool = False,
 ) -> Answer | Failure | URL:
@@ -58,7 +60,8 @@ async def exchange(
                 return _busy(response.status, response.headers.get("Retry-After"))
             if response.status >= 400 and not read_errors:
                 return Answer(response.status, response.headers, b"")
-            body = await _read(response, max_bytes)
+            with Hold(buffer) as hold:
+                body = await _read(response, max_bytes, hold)
             if isinstance(body, Drop):
                 return Failure(drop=body)
             return Answer(response.status, response.headers, body)
@@ -72,7 +75,7 @@ async def exchange(
         return _broken(error, begun)
 
 
-async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes | Drop:
+async def _read(response: aiohttp.ClientResponse, max_bytes: int, hold: Hold) -> bytes | Drop:
     """Read a body, unpacked, while it is small enough; what its header declares only lets us stop early."""
     if (response.content_length or 0) > max_bytes:
         return Drop(Reason.TOO_MANY_BYTES, f"more than {max_bytes} bytes")
@@ -81,6 +84,7 @@ async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes | Dro
     while chunk := await response.content.readany():
         chunks.append(chunk)
         num_bytes += len(chunk)
+        await hold.grow(len(chunk))
         if num_bytes > max_bytes:
             return Drop(Reason.TOO_MANY_BYTES, f"more than {max_bytes} bytes")
     return b"".join(chunks)
