@@ -1,8 +1,10 @@
 """What is written down of a download, and what must never be: rows, opt-outs, listed pictures, contacts."""
 
 import io
+import struct
 import tarfile
 import uuid
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +30,7 @@ from pipeline.limits import Fetch, Network
 from pipeline.parts import Part
 from pipeline.progress import Tally, counts_in
 from pipeline.records import PAIR_SCHEMA
+from pipeline.sample_web.bad_files import huge_png
 from pipeline.sample_web.server import Resource, Served, Web, serving
 
 FACTS = ("http_status", "etag", "last_modified", "final_url", "robots", "opt_out")
@@ -214,6 +217,64 @@ def test_the_longest_location_that_matches_decides() -> None:
         False,
         True,
     ]
+
+
+# Bombs
+
+
+def webp_of(side_px: int) -> bytes:
+    """A lossless WebP of a few bytes that declares a square."""
+    bits = (side_px - 1) | (side_px - 1) << 14
+    data = b"\x2f" + struct.pack("<I", bits) + bytes(16)
+    return b"RIFF" + struct.pack("<I", len(data) + 12) + b"WEBPVP8L" + struct.pack("<I", len(data)) + data
+
+
+def gif_of(side_px: int) -> bytes:
+    """A GIF of a few bytes that declares a square, its one frame included."""
+    size = struct.pack("<HH", side_px, side_px)
+    return b"GIF89a" + size + b"\x80\0\0" + bytes(6) + b"," + bytes(4) + size + b"\0\x02\x02\x44\x01\0;"
+
+
+def tiff_of(side_px: int) -> bytes:
+    """A TIFF of zeros, packed, that declares a square of grey."""
+    strip = zlib.compress(bytes(1_000_000))
+    entries = [
+        (256, side_px),
+        (257, side_px),
+        (258, 8),
+        (259, 8),
+        (262, 1),
+        (273, 8),
+        (278, side_px),
+        (279, len(strip)),
+    ]
+    directory = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
+    start = 8 + len(strip)
+    return (
+        b"II*\0" + struct.pack("<I", start) + strip + struct.pack("<H", len(entries)) + directory + bytes(4)
+    )
+
+
+BOMBS = {
+    "png": lambda: huge_png(None, None),  # type: ignore[arg-type]  # it needs neither maker nor subject
+    "webp": lambda: webp_of(16_384),
+    "gif": lambda: gif_of(65_535),
+    "tiff": lambda: tiff_of(65_535),
+}
+
+
+def test_pictures_that_unpack_to_billions_of_pixels_are_refused_and_others_go_on(tmp_path: Path) -> None:
+    content = Web()
+    content.add(f"{HOST}/good", Resource(body=picture(1)))
+    for name, bomb in BOMBS.items():
+        content.add(f"{HOST}/{name}", Resource(body=bomb(), headers={"Content-Type": "image/jpeg"}))
+    with serving(content) as served:
+        out = fetch(served, tmp_path, [f"{HOST}/{name}" for name in ("good", *BOMBS)])
+    rejected = pq.read_table(out / "00.rejections.parquet").to_pylist()
+    assert {row["url"].rpartition("/")[2]: row["reason"] for row in rejected} == dict.fromkeys(
+        BOMBS, "image_too_many_pixels"
+    )
+    assert len(pq.read_table(out / "00.parquet")) == 1
 
 
 # Who asks
