@@ -1,4 +1,4 @@
-"""The command line: python -m manifests show | verify | report DIR."""
+"""The command line: python -m manifests show | verify | report | status DIR."""
 
 import json
 import sys
@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 
 from manifests.report import write_report
+from manifests.status import write_status
 from manifests.store import DatasetError, read_manifest
 from manifests.verify import verify
 
@@ -17,6 +18,7 @@ USAGE = """Look at a finished dataset.
     python -m manifests show runs/demo/dataset
     python -m manifests verify runs/demo/dataset
     python -m manifests report runs/demo/dataset
+    python -m manifests status runs/demo/dataset --out status.parquet
 """
 
 
@@ -79,10 +81,25 @@ class Report:
         return 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """Write what became of every pair that was tried, in img2dataset's columns and words."""
+
+    dataset: tyro.conf.Positional[Path]
+    out: Path
+    """The parquet file to write."""
+
+    def run(self) -> int:
+        """Write the table and print how long it is."""
+        print(f"{write_status(self.dataset, self.out):,} rows in {self.out}")
+        return 0
+
+
 Command = (
     Annotated[Show, tyro.conf.subcommand("show")]
     | Annotated[Verify, tyro.conf.subcommand("verify")]
     | Annotated[Report, tyro.conf.subcommand("report")]
+    | Annotated[Status, tyro.conf.subcommand("status")]
 )
 
 

@@ -123,7 +123,7 @@ def test_another_configuration_in_the_same_place_is_refused(
 def test_unknown_commands_and_recipes_list_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert (
         refused(pipeline.__main__.main, "bild", capsys=capsys)
-        == "unknown command 'bild'; known: build, queries, plan"
+        == "unknown command 'bild'; known: build, queries, plan, retry, doctor"
     )
     said = refused(pipeline.__main__.main, "build", "dem", capsys=capsys)
     assert "dem" in said
@@ -201,3 +201,10 @@ def test_the_module_run_as_a_program_gives_its_status_to_the_shell() -> None:
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "pipeline build: no search terms: give --queries FILE, one term per line\n"
+
+
+def test_a_retry_of_what_is_no_dataset_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("retry", "--dataset", tmp_path, "--where", "reason=timeout")
+    said = refused(pipeline.__main__.main, *arguments, capsys=capsys)
+    assert said.startswith(f"pipeline retry: {tmp_path} holds no manifest.json: it is not a dataset")
+    assert refused(pipeline.__main__.main, "retry", capsys=capsys).count("required") >= 1
