@@ -13,7 +13,7 @@ from aiohttp import web
 from filters.reasons import Drop, Reason
 from pipeline.fetch.client import Client, open_client
 from pipeline.fetch.gate import Gate, Sign
-from pipeline.fetch.pace import Pacer
+from pipeline.fetch.pace import MAX_IDLE, Pacer
 from pipeline.limits import Fetch, Network
 from pipeline.sample_web.server import Served, Web, serving
 from tests.faults import faulty, whole
@@ -246,6 +246,20 @@ async def test_the_gate_does_not_open_while_nobody_waits() -> None:
         gate.note(Sign.GOOD)
         gate.leave()
     assert gate.limit == 8
+
+
+async def test_hosts_that_nobody_asks_any_more_are_forgotten_and_those_in_use_are_not() -> None:
+    pacer = Pacer(1, 0.0, 1)
+    await pacer.enter("used", "of used")
+    for number in range(3 * MAX_IDLE):
+        await pacer.enter(f"host {number}", f"address {number}")
+        pacer.leave(f"host {number}", f"address {number}")
+    assert len(pacer) <= MAX_IDLE
+    async with asyncio.timeout(1):
+        waiting = asyncio.create_task(pacer.enter("used", "of used"))
+        await asyncio.sleep(0)
+        pacer.leave("used", "of used")
+        await waiting
 
 
 async def test_who_gives_up_waiting_takes_no_place() -> None:

@@ -22,7 +22,6 @@ class _Lane:
 
     async def take(self) -> None:
         """Wait for a slot; whoever takes it must `leave`."""
-        self.num_users += 1
         if self.free > 0:
             self.free -= 1
             return
@@ -31,13 +30,11 @@ class _Lane:
         try:
             await turn  # set by leave(), which hands its slot over
         except asyncio.CancelledError:
-            self.num_users -= 1
             if turn.done() and not turn.cancelled():
                 self._hand_over()
             raise
 
     def leave(self) -> None:
-        self.num_users -= 1
         self._hand_over()
 
     def _hand_over(self) -> None:
@@ -66,26 +63,39 @@ class Pacer:
             per_host_interval_s / hosts_per_address,
         )
         self._lanes: dict[str, _Lane] = {}
+        self._forget_at = MAX_IDLE
+
+    def __len__(self) -> int:
+        """Return how many hosts and addresses are remembered."""
+        return len(self._lanes)
 
     async def enter(self, host: str, address: str) -> None:
         """Wait for the turn of this host at this address, and hold one slot of each until `leave`."""
-        of_host, of_address = self._lane(host, self._of_host), self._lane(f"@{address}", self._of_address)
-        await of_host.take()
+        of_host = self._used(host, self._of_host)
+        of_address = self._used(f"@{address}", self._of_address)
         try:
-            await of_address.take()
+            await of_host.take()
             try:
-                await _start(of_host, of_address)
+                await of_address.take()
+                try:
+                    await _start(of_host, of_address)
+                except asyncio.CancelledError:
+                    of_address.leave()
+                    raise
             except asyncio.CancelledError:
-                of_address.leave()
+                of_host.leave()
                 raise
         except asyncio.CancelledError:
-            of_host.leave()
+            of_host.num_users -= 1
+            of_address.num_users -= 1
             raise
 
     def leave(self, host: str, address: str) -> None:
         """Give the slots back."""
         for name in (host, f"@{address}"):
-            self._lanes[name].leave()
+            lane = self._lanes[name]
+            lane.num_users -= 1
+            lane.leave()
 
     def pause(self, host: str, seconds: float) -> None:
         """Start no request to this host for so long."""
@@ -103,10 +113,15 @@ class Pacer:
             and (lane.waiting or max(lane.next_start, lane.paused_until) > now)
         )
 
+    def _used(self, name: str, limits: Sequence[float]) -> _Lane:
+        lane = self._lane(name, limits)
+        lane.num_users += 1  # from here on it is not forgotten
+        return lane
+
     def _lane(self, name: str, limits: Sequence[float]) -> _Lane:
         lane = self._lanes.get(name)
         if lane is None:
-            if len(self._lanes) >= MAX_IDLE:
+            if len(self._lanes) >= self._forget_at:
                 self._forget_idle()
             concurrency, interval_s = limits
             lane = self._lanes[name] = _Lane(int(concurrency), interval_s)
@@ -117,6 +132,8 @@ class Pacer:
         now = time.monotonic()
         for name in [name for name, lane in self._lanes.items() if lane.idle(now)]:
             del self._lanes[name]
+        # Where most are in use, not to look through all of them at each new one.
+        self._forget_at = max(MAX_IDLE, 2 * len(self._lanes))
 
 
 async def _start(of_host: _Lane, of_address: _Lane) -> None:
