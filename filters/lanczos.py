@@ -17,6 +17,7 @@ LOBES = 3  # of the sinc, on each side
 PRECISION = 1 << 22  # Pillow's PRECISION_BITS for 8-bit pixels
 BAND = 8  # neighbouring outputs that share a matrix product: of 4, 8, 16 and 32 the fastest
 SPLIT = 128  # float32 holds 24 bits, so a weight is cut into one of 15 bits and one of 7
+PIXELS_AT_ONCE = 1 << 21  # as floats they take four times their memory; smaller parts cost time
 MAX_CACHED = 128  # sides for which the weights are kept, some 200 KB each
 
 Floats = NDArray[Any]  # float32 or float64
@@ -47,13 +48,15 @@ def _rows(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if width == SIDE_PX:  # Pillow skips the pass along a side that is right
         return grey
     bands = _bands(width)
-    pixels = grey.astype(bands[0].weights.dtype)
     rows = np.empty((height, SIDE_PX))
-    for number, (start, stop, weights) in enumerate(bands):
-        sums = pixels[:, start:stop] @ weights
-        if sums.shape[1] > BAND:  # they were split
-            sums = sums[:, :BAND] * np.float64(SPLIT) + sums[:, BAND:]
-        rows[:, number * BAND : (number + 1) * BAND] = sums
+    step = max(1, PIXELS_AT_ONCE // width)
+    for top in range(0, height, step):
+        pixels = grey[top : top + step].astype(bands[0].weights.dtype)
+        for number, (start, stop, weights) in enumerate(bands):
+            sums = pixels[:, start:stop] @ weights
+            if sums.shape[1] > BAND:  # they were split
+                sums = sums[:, :BAND] * np.float64(SPLIT) + sums[:, BAND:]
+            rows[top : top + step, number * BAND : (number + 1) * BAND] = sums
     return _to_8_bits(rows)
 
 

@@ -12,7 +12,7 @@ from filters.hashes import phash
 from filters.lanczos import lanczos_32
 
 SIZES = [(1, 1), (1, 900), (900, 1), (3, 651), (7, 700), (7, 701), (31, 33), (32, 32), (32, 500), (500, 32)]
-SIZES += [(640, 480), (801, 600), (1537, 513), (64, 6400), (9000, 40), (12_000, 70)]
+SIZES += [(2000, 2300), (640, 480), (801, 600), (1537, 513), (64, 6400), (9000, 40), (12_000, 70)]
 
 
 def patterns(width_px: int, height_px: int) -> Iterator[NDArray[np.uint8]]:
