@@ -15,6 +15,7 @@ from PIL import Image
 from filters.checks import ImageChecks
 from filters.reasons import Drop, Reason
 from pipeline.fetch import decoders as module
+from pipeline.fetch.buffer import Buffer, Hold
 from pipeline.fetch.decoder import Task
 from pipeline.fetch.decoders import Decoders
 from pipeline.fetch.pixels import EncodedPicture, encode_picture, thumbnail
@@ -126,6 +127,18 @@ async def test_there_is_no_room_while_pictures_wait(monkeypatch: pytest.MonkeyPa
         await asyncio.gather(*pictures)
         await asyncio.wait_for(decoders.room(), 0.01)
         assert decoders.waiting_bytes == 0
+
+
+async def test_no_more_of_a_body_is_read_while_pictures_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_WAITING_BYTES", len(SOUND))
+    async with Decoders(TASK, 1) as decoders:
+        with Hold(Buffer(1_000_000, ahead=decoders.room)) as hold:
+            picture = asyncio.create_task(decoders.encode(SOUND))
+            await asyncio.sleep(0)
+            read = asyncio.create_task(hold.grow(1))
+            await asyncio.wait({picture, read}, return_when=asyncio.FIRST_COMPLETED)
+            assert picture.done()
+            await read
 
 
 STARTER = """

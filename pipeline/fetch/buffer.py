@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 
 
@@ -10,10 +11,13 @@ class Buffer:
 
     One download may always go on, also where there is no room: so one after the other comes to its end, and
     no two can wait for each other. What is held is at most the room and one whole body.
+
+    `ahead` waits for room among the bodies that have come in, and wait for what is done with them next: while
+    there is none, nothing more is read.
     """
 
-    def __init__(self, num_bytes: int) -> None:
-        self.free = num_bytes
+    def __init__(self, num_bytes: int, ahead: Callable[[], Awaitable[object]] | None = None) -> None:
+        self.free, self.ahead = num_bytes, ahead
         self.overdrawn: Hold | None = None
         self.waiting: deque[tuple[asyncio.Future[None], Hold, int]] = deque()
 
@@ -38,6 +42,8 @@ class Hold:
 
     async def grow(self, num_bytes: int) -> None:
         """Wait for room for so many more bytes."""
+        if self._buffer.ahead:
+            await self._buffer.ahead()
         # The one that overdraws passes by the queue: all in it wait for its end.
         if self._buffer.overdrawn is self or (not self._buffer.waiting and self.take(num_bytes)):
             return

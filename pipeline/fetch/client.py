@@ -114,7 +114,7 @@ class Client:
         self._pacer = Pacer(limits.per_host_concurrency, limits.per_host_interval_s, limits.hosts_per_address)
         most = max(1, min(limits.max_concurrency, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2))
         self.gate = Gate(min(limits.concurrency, most), min(limits.min_concurrency, most), most)
-        self._buffer = Buffer(limits.max_buffered_mb * 1_000_000)
+        self._buffer = Buffer(limits.max_buffered_mb * 1_000_000, ahead=self.room)
         self._breaker = Breaker(limits.host_down_after)
         self._sites = Sites(self._get_rules, limits.read_tdm_file and limits.respect_opt_out)
 
