@@ -20,7 +20,8 @@ from filters.reasons import Drop
 from manifests.schema import ADDED_COLUMNS, INDEX_SCHEMA
 from manifests.store import write_table
 from manifests.verify import is_index
-from pipeline.config import BuildConfig
+from pipeline.build import build
+from pipeline.config import BuildConfig, RunOptions
 from pipeline.fetch.answers import Download
 from pipeline.fetch.client import open_client
 from pipeline.fetch.contact import MAX_URLS_WITHOUT_CONTACT, check_contact
@@ -32,6 +33,8 @@ from pipeline.progress import Tally, counts_in
 from pipeline.records import PAIR_SCHEMA
 from pipeline.sample_web.bad_files import huge_png
 from pipeline.sample_web.server import Resource, Served, Web, serving
+from pipeline.sources import Sources
+from pipeline.sources.table import Table
 
 FACTS = ("http_status", "etag", "last_modified", "final_url", "robots", "opt_out")
 HOST = "http://a.sample.test"
@@ -307,3 +310,24 @@ def test_more_than_a_thousand_urls_of_others_need_a_contact(
             check_contact(parts, BuildConfig(), network)
     else:
         check_contact(parts, BuildConfig(), network)
+
+
+def test_a_build_that_lacks_a_contact_says_so_before_it_fetches_and_goes_on_once_it_has_one(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "terms.txt").write_text("red cup\n")
+    urls = [f"http://nowhere.invalid/{number}.jpg" for number in range(MAX_URLS_WITHOUT_CONTACT + 1)]
+    lines = [
+        f"{url},A photo of a red cup that stands on the table in room {number}"
+        for number, url in enumerate(urls)
+    ]
+    (tmp_path / "urls.csv").write_text("\n".join(["url,caption", *lines]))
+    table = Table(paths=(str(tmp_path / "urls.csv"),))
+    config = BuildConfig(queries=str(tmp_path / "terms.txt"), sources=Sources(table=table))
+    options = RunOptions(dataset=tmp_path / "dataset", quiet=True)
+    with pytest.raises(ValueError, match=r"fetch.contact is '': who fetches more than 1,000 URLs"):
+        build(config, options)
+    assert not list((tmp_path / "dataset/work/fetched").glob("*.parquet"))
+    manifest = build(replace(config, fetch=Fetch(contact="me@example.com")), options)
+    (stage,) = [stage for stage in manifest.funnel if stage.stage == "fetch"]
+    assert stage.dropped == {"name_not_resolved": MAX_URLS_WITHOUT_CONTACT + 1}
