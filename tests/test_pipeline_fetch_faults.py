@@ -2,6 +2,7 @@
 memory."""
 
 import asyncio
+import gzip
 import time
 import tracemalloc
 from dataclasses import dataclass, replace
@@ -114,6 +115,9 @@ CASES = {
     ),
     "chunk size that is no number": Case(
         says(head(Transfer_Encoding="chunked") + b"zz\r\nab\r\n"), Reason.ANSWER_MALFORMED
+    ),
+    "gzip that breaks off": Case(
+        packed(gzip.compress(bytes(range(256)) * 99)[:-200], "gzip"), Reason.ANSWER_CUT_SHORT, 2
     ),
     "no gzip though it says so": Case(packed(b"no gzip at all", "gzip"), Reason.ANSWER_MALFORMED),
 }

@@ -6,5 +6,6 @@ guard    which addresses may be reached        names     names to addresses, che
 pace     how often hosts are asked             gate      how many downloads are in flight
 buffer   how many bytes are coming in          breaker   hosts that are given up for now
 sites    what is remembered of each site       robots, tdm   what its owner allows
-contact  who asks must be findable             pixels    decode, check, resize, encode, hash
+contact  who asks must be findable             unpack    packed bodies
+pixels   decode, check, resize, encode, hash
 """

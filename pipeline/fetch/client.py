@@ -24,6 +24,7 @@ from pipeline.fetch.pace import Pacer
 from pipeline.fetch.robots import USER_AGENT_TOKEN, check_opt_out
 from pipeline.fetch.sites import UNREACHED, Sites, Verdict
 from pipeline.fetch.tdm import header_reserves
+from pipeline.fetch.unpack import ACCEPTED
 from pipeline.limits import Fetch, Network
 
 NO_RULES_ASKED = Verdict(None, "")
@@ -57,13 +58,15 @@ async def open_client(
         happy_eyeballs_delay=None,  # one address at a time, so that its limits hold
     )
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=limits.connect_timeout_s)
-    named = {"User-Agent": user_agent(network.contact), "Accept": "image/*,*/*;q=0.5", **(headers or {})}
+    named = {"User-Agent": user_agent(network.contact), "Accept": "image/*,*/*;q=0.5"}
+    named |= {"Accept-Encoding": ACCEPTED, **(headers or {})}
     async with aiohttp.ClientSession(
         connector=connector,
         timeout=timeout,
         headers=named,
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
+        auto_decompress=False,  # see unpack
     ) as session:
         # aiohttp would ask once more by itself where a connection breaks: a host would see twice as many
         # requests as are counted and paced here. We have tries of our own.

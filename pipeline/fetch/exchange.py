@@ -14,6 +14,7 @@ from pipeline.fetch.answers import Answer, Failure, retry_after_s
 from pipeline.fetch.buffer import Buffer, Hold
 from pipeline.fetch.gate import Sign
 from pipeline.fetch.guard import AddressRefusedError
+from pipeline.fetch.unpack import too_many_bytes, unpack
 
 REDIRECTS = {301, 302, 303, 307, 308}
 BUSY = {429, 500, 502, 503, 504}
@@ -63,7 +64,7 @@ async def exchange(
             with Hold(buffer) as hold:
                 body = await _read(response, max_bytes, hold)
             if isinstance(body, Drop):
-                return Failure(drop=body)
+                return Failure(drop=body, passing=body.reason == Reason.ANSWER_CUT_SHORT, backoff_s=0.25)
             return Answer(response.status, response.headers, body)
     except TimeoutError as error:
         return _too_late(error, begun)
@@ -76,9 +77,9 @@ async def exchange(
 
 
 async def _read(response: aiohttp.ClientResponse, max_bytes: int, hold: Hold) -> bytes | Drop:
-    """Read a body, unpacked, while it is small enough; what its header declares only lets us stop early."""
+    """Read a body while it is small enough, and unpack it; its declared length only lets us stop early."""
     if (response.content_length or 0) > max_bytes:
-        return Drop(Reason.TOO_MANY_BYTES, f"more than {max_bytes} bytes")
+        return too_many_bytes(max_bytes)
     chunks: list[bytes] = []
     num_bytes = 0
     while chunk := await response.content.readany():
@@ -86,8 +87,10 @@ async def _read(response: aiohttp.ClientResponse, max_bytes: int, hold: Hold) ->
         num_bytes += len(chunk)
         await hold.grow(len(chunk))
         if num_bytes > max_bytes:
-            return Drop(Reason.TOO_MANY_BYTES, f"more than {max_bytes} bytes")
-    return b"".join(chunks)
+            return too_many_bytes(max_bytes)
+    body = b"".join(chunks)
+    encodings = response.headers.get("Content-Encoding")
+    return unpack(body, encodings, max_bytes) if encodings else body
 
 
 def _redirect(url: URL, location: str) -> URL | Failure:
@@ -140,7 +143,7 @@ def _broken(error: aiohttp.ClientError | OSError, begun: bool) -> Failure:
     """Say how a connection broke after it was made."""
     cause = error.__cause__ if isinstance(error, aiohttp.ClientPayloadError) else error
     name = type(cause or error).__name__
-    if isinstance(error, aiohttp.ClientResponseError) or name == "ContentEncodingError":
+    if isinstance(error, aiohttp.ClientResponseError):
         return Failure(drop=Drop(Reason.ANSWER_MALFORMED, name))
     reason = Reason.ANSWER_CUT_SHORT if begun else Reason.CONNECTION_FAILED
     return Failure(drop=Drop(reason, name), passing=True, backoff_s=0.25)
