@@ -11,6 +11,7 @@ import pipeline.fetch.answers
 import pipeline.fetch.guard
 import pipeline.fetch.robots
 import pipeline.fetch.tdm
+import pipeline.fetch.unpack
 from filters.reasons import Drop, Reason
 from pipeline.fetch.client import open_client
 from pipeline.fetch.robots import MAX_ROBOTS_BYTES, RobotsRules, check_opt_out
@@ -164,7 +165,14 @@ async def test_an_opt_out_keeps_a_picture_out_unless_the_operator_says_otherwise
 
 
 @pytest.mark.parametrize(
-    "module", [pipeline.fetch.answers, pipeline.fetch.guard, pipeline.fetch.robots, pipeline.fetch.tdm]
+    "module",
+    [
+        pipeline.fetch.answers,
+        pipeline.fetch.guard,
+        pipeline.fetch.robots,
+        pipeline.fetch.tdm,
+        pipeline.fetch.unpack,
+    ],
 )
 def test_the_examples_in_docstrings_hold(module: ModuleType) -> None:
     result = doctest.testmod(module)

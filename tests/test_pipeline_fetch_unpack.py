@@ -33,10 +33,8 @@ PACK: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
 @pytest.mark.parametrize("name", PACK)
 def test_a_packed_body_is_unpacked_up_to_the_limit_and_no_byte_more(name: str) -> None:
     encoding, pack = PACK[name]
-    assert unpack(pack(BODY), encoding, len(BODY)) == BODY
-    assert (
-        str(unpack(pack(BODY), encoding, len(BODY) - 1)) == f"too_many_bytes: more than {len(BODY) - 1} bytes"
-    )
+    assert unpack(pack(BODY), encoding, 6_000) == BODY
+    assert str(unpack(pack(BODY), encoding, 5_999)) == "too_many_bytes: more than 5999 bytes"
 
 
 @pytest.mark.parametrize("name", [name for name in PACK if name != "two gzips"])

@@ -34,7 +34,7 @@ def unpack(body: bytes, encodings: str, max_bytes: int) -> bytes | Drop:
 
 
 def _inflate(body: bytes, name: str, max_bytes: int) -> bytes | Drop:
-    """Unpack gzip, of which there may be several one after the other, or deflate, with its header or without."""
+    """Unpack gzip, of which several may follow each other, or deflate, with its header or without."""
     whole = b""
     while True:
         inflater = zlib.decompressobj(_window_bits(body, name))
@@ -58,9 +58,8 @@ def _window_bits(body: bytes, name: str) -> int:
 def _unbrotli(body: bytes, max_bytes: int) -> bytes | Drop:
     decompressor = brotli.Decompressor()
     whole: bytes = decompressor.process(body, output_buffer_limit=max_bytes + 1)
-    while (
-        len(whole) <= max_bytes and not decompressor.is_finished() and not decompressor.can_accept_more_data()
-    ):
+    # As long as it wants no more bytes, it holds back what did not fit.
+    while len(whole) <= max_bytes and not (decompressor.is_finished() or decompressor.can_accept_more_data()):
         whole += decompressor.process(b"", output_buffer_limit=max_bytes + 1 - len(whole))
     if len(whole) > max_bytes:
         return too_many_bytes(max_bytes)
