@@ -1,6 +1,8 @@
 """How pictures are stored: sizes of each mode, formats, what is passed through, what a DCT scale costs."""
 
 import io
+import tarfile
+from pathlib import Path
 from typing import get_args
 
 import imagehash
@@ -11,11 +13,16 @@ from PIL import Image
 
 from filters.checks import ImageChecks
 from filters.images import ImageRules, read_header, sniff_format
+from manifests.verify import verify
+from pipeline.build import build
+from pipeline.config import BuildConfig, RunOptions
 from pipeline.fetch.decode import Decoded, dct_scale, decode
 from pipeline.fetch.jpeg import without_metadata
 from pipeline.fetch.pixels import EncodedPicture, encode_picture
 from pipeline.fetch.resize import fit, resize, scaled_size
 from pipeline.limits import Encode, Format, ResizeMode
+from pipeline.sources import Sources
+from pipeline.sources.folder import Folder
 from tests.test_pipeline_fetch_pixels import UNDO, quarters, saved, textured
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
@@ -202,6 +209,28 @@ def test_a_tiff_is_stored_upright_whatever_its_orientation() -> None:
 def test_damaged_exif_does_not_cost_a_picture() -> None:
     data = saved(quarters(), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\x7fgarbage")
     assert pixels(stored(data, Encode()).data) == pixels(saved(quarters(), "JPEG"))
+
+
+# Through a build
+
+
+def test_a_build_stores_what_was_asked_for_and_its_shards_verify(tmp_path: Path) -> None:
+    (tmp_path / "terms.txt").write_text("cup\n")
+    (tmp_path / "photos").mkdir()
+    for number, image in enumerate((photo(400, 300), textured(500, 300))):
+        (tmp_path / f"photos/{number}.jpg").write_bytes(saved(image, "JPEG"))
+        (tmp_path / f"photos/{number}.txt").write_text(f"a red cup on table {number} in the garden")
+    config = BuildConfig(
+        queries=str(tmp_path / "terms.txt"),
+        sources=Sources(folder=Folder(paths=(str(tmp_path / "photos"),))),
+        encode=Encode(format="webp", resize="center_crop", side_px=100),
+    )
+    build(config, RunOptions(dataset=tmp_path / "dataset", quiet=True))
+    assert list(verify(tmp_path / "dataset")) == []
+    with tarfile.open(tmp_path / "dataset/shards/00000.tar") as tar:
+        members = {name: tar.extractfile(name) for name in tar.getnames() if name.endswith(".webp")}
+        sizes = [Image.open(io.BytesIO(file.read())).size for file in members.values() if file]
+    assert sizes == [(100, 100)] * 2
 
 
 # DCT scales

@@ -23,6 +23,7 @@ from filters.reasons import Drop, Reason
 from pipeline.fetch.decode import Decoded, dct_scale, decode
 from pipeline.fetch.decoder import Task
 from pipeline.fetch.decoders import Decoders
+from pipeline.fetch.jpeg import without_metadata
 from pipeline.fetch.pixels import HASH_SIDE_PX, EncodedPicture, encode_picture
 from pipeline.fetch.resize import fit
 from pipeline.limits import Decode, Encode
@@ -83,10 +84,14 @@ async def test_bad_pictures_of_others_test_suites_cost_nobody_else_anything() ->
     assert not {Reason.DECODER_CRASHED, Reason.IMAGE_TOO_SLOW} & set(reasons)
 
 
-def mutations(number: int, seed: str) -> Iterator[bytes]:
+def mutations(number: int, seed: str, endings: Sequence[str] = PICTURES) -> Iterator[bytes]:
     """Yield real pictures with some bytes changed, cut off, doubled or swapped."""
     chance = random.Random(seed)
-    sound = [path for path in files() if path.stat().st_size < 100_000 and "badimages" not in path.parts]
+    sound = [
+        path
+        for path in files(endings=endings)
+        if path.stat().st_size < 100_000 and "badimages" not in path.parts
+    ]
     for _ in range(number):
         data = bytearray(chance.choice(sound).read_bytes())
         for _ in range(chance.choice((1, 1, 3, 20))):
@@ -111,6 +116,21 @@ async def test_no_mutation_of_a_real_picture_does_harm(number: int) -> None:
     assert reasons[Reason.IMAGE_CORRUPT] > number / 20
     assert not {Reason.DECODER_CRASHED, Reason.IMAGE_TOO_SLOW} & set(reasons)
     assert len(pictures) == number
+
+
+@pytest.mark.parametrize("number", [200, pytest.param(4_000, marks=pytest.mark.slow)])
+def test_a_jpeg_that_is_passed_through_looks_as_it_did_whatever_is_wrong_with_it(number: int) -> None:
+    num_passed = 0
+    for data in mutations(number, "passed", endings=(".jpg", ".jpeg")):
+        header = read_header(data)
+        bare = without_metadata(data) if header and header.format == "jpeg" else None
+        if header is None or bare is None or header.width_px * header.height_px > 10_000_000:
+            continue
+        decoded = decode(data, header)
+        if isinstance(decoded, Decoded) and decoded.plain:
+            assert Image.open(io.BytesIO(bare)).convert("RGB").tobytes() == decoded.image.tobytes()
+            num_passed += 1
+    assert num_passed > number / 8
 
 
 # Hashes

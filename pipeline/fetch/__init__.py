@@ -7,5 +7,6 @@ pace     how often hosts are asked             gate      how many downloads are 
 buffer   how many bytes are coming in          breaker   hosts that are given up for now
 sites    what is remembered of each site       robots, tdm   what its owner allows
 contact  who asks must be findable             unpack    packed bodies
-pixels   decode, check, resize, encode, hash
+decoders decoding in other processes           decoder   the other side
+pixels   a picture's way, of which: decode, colour, resize, encode, jpeg (what is passed through)
 """
