@@ -6,6 +6,7 @@ guard    which addresses may be reached        names     names to addresses, che
 pace     how often hosts are asked             gate      how many downloads are in flight
 buffer   how many bytes are coming in          breaker   hosts that are given up for now
 sites    what is remembered of each site       robots, tdm   what its owner allows
+judge    may an answer be kept?                 session   how aiohttp is set up
 contact  who asks must be findable             unpack    packed bodies
 decoders decoding in other processes           decoder   the other side
 pixels   a picture's way, of which: decode, colour, resize, encode, jpeg (what is passed through)

@@ -13,26 +13,20 @@ from yarl import URL
 from filters.do_not_fetch import DoNotFetch, read_do_not_fetch
 from filters.reasons import Drop, Reason
 from filters.sampling import priority
-from pipeline.fetch.answers import Answer, Download, Failure, fact, plain
+from pipeline.fetch.answers import Answer, Download, Failure
 from pipeline.fetch.breaker import Breaker
 from pipeline.fetch.buffer import Buffer
-from pipeline.fetch.exchange import exchange, tls_context
+from pipeline.fetch.exchange import exchange
 from pipeline.fetch.gate import Gate, Sign
 from pipeline.fetch.guard import ConnectTo, check_url
-from pipeline.fetch.names import GuardedResolver, Names, NotFound, names_of_process
+from pipeline.fetch.judge import judge
+from pipeline.fetch.names import Names, NotFound, names_of_process
 from pipeline.fetch.pace import Pacer
-from pipeline.fetch.robots import USER_AGENT_TOKEN, check_opt_out
+from pipeline.fetch.session import open_session
 from pipeline.fetch.sites import UNREACHED, Sites, Verdict
-from pipeline.fetch.tdm import header_reserves
-from pipeline.fetch.unpack import ACCEPTED
 from pipeline.limits import Fetch, Network
 
 NO_RULES_ASKED = Verdict(None, "")
-
-
-def user_agent(contact: str) -> str:
-    """Return the honest name that hosts see."""
-    return f"{USER_AGENT_TOKEN}/0.1" + (f" (+{contact})" if contact else "")
 
 
 @asynccontextmanager
@@ -46,32 +40,19 @@ async def open_client(
     """Open the one client of an event loop: connections kept alive, one TLS context, guarded names. `headers`
     go with every request, to whichever host a redirect leads. `names`: in the place of the process's own.
     `room` waits until there is room in memory for another answer.
-
-    Proxies, credentials and cookies of this machine's environment are not used.
     """
     connect_to, names = ConnectTo.parse(network.connect_to), names or names_of_process()
-    connector = aiohttp.TCPConnector(
-        resolver=GuardedResolver(connect_to, names, limits.connect_timeout_s),
-        ssl=tls_context(),
-        limit=0,  # the gate limits them
-        use_dns_cache=False,  # `names` remembers
-        happy_eyeballs_delay=None,  # one address at a time, so that its limits hold
-    )
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=limits.connect_timeout_s)
-    named = {"User-Agent": user_agent(network.contact), "Accept": "image/*,*/*;q=0.5"}
-    named |= {"Accept-Encoding": ACCEPTED, **(headers or {})}
-    async with aiohttp.ClientSession(
-        connector=connector,
-        timeout=timeout,
-        headers=named,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=False,
-        auto_decompress=False,  # see unpack
+    listed = read_do_not_fetch(limits.do_not_fetch)
+    async with open_session(
+        connect_to, names, limits.connect_timeout_s, network.contact, headers or {}
     ) as session:
-        # aiohttp would ask once more by itself where a connection breaks: a host would see twice as many
-        # requests as are counted and paced here. We have tries of our own.
-        session._retry_connection = False
-        yield Client(session, limits, connect_to, names, read_do_not_fetch(limits.do_not_fetch), room)
+        yield Client(session, limits, connect_to, names, listed, room)
+
+
+def num_files_allowed() -> int:
+    """Return how many files and sockets this process may have open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft if soft != resource.RLIM_INFINITY else 1 << 20
 
 
 @dataclass(slots=True)
@@ -115,7 +96,7 @@ class Client:
         limits = self.limits
         self._names_at_first = (self.names.num_asked, self.names.num_failed)
         self._pacer = Pacer(limits.per_host_concurrency, limits.per_host_interval_s, limits.hosts_per_address)
-        most = max(1, min(limits.max_concurrency, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2))
+        most = min(limits.max_concurrency, max(1, num_files_allowed() // 2))
         self.gate = Gate(min(limits.concurrency, most), min(limits.min_concurrency, most), most)
         self._buffer = Buffer(limits.max_buffered_mb * 1_000_000, ahead=self.room)
         self._breaker = Breaker(limits.host_down_after)
@@ -127,28 +108,12 @@ class Client:
         answer = await self._get(url, course)
         if isinstance(answer, Failure):
             return answer.drop
-        tags, tdm = (answer.headers.getall(name, []) for name in ("X-Robots-Tag", "TDM-Reservation"))
-        if self.limits.respect_opt_out:
-            if drop := check_opt_out(tags):
-                return drop
-            reserved = header_reserves(tdm)
-            if reserved or (reserved is None and course.verdict.reserved):
-                where = "its header" if reserved else "tdmrep.json"
-                return Drop(Reason.OPTED_OUT, f"TDM-Reservation: 1 in {where}")
-        if answer.status != 200:
-            return Drop(Reason.HTTP_ERROR, f"status {answer.status}")
-        seen = [f"X-Robots-Tag: {tag}" for tag in tags] + [f"TDM-Reservation: {value}" for value in tdm]
-        if course.verdict.reserved is not None:
-            seen.append(f"tdmrep.json: {int(course.verdict.reserved)}")
         final_url = str(course.url)
-        return Download(
-            body=answer.body,
-            http_status=answer.status,
-            etag=fact(answer.headers, "ETag"),
-            last_modified=fact(answer.headers, "Last-Modified"),
+        return judge(
+            answer,
+            course.verdict,
             final_url=final_url if final_url != url else None,
-            robots=course.verdict.robots,
-            opt_out=plain("; ".join(seen)) if seen else None,
+            respect_opt_out=self.limits.respect_opt_out,
         )
 
     def names_since_opened(self) -> dict[str, int]:
