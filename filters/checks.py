@@ -89,12 +89,13 @@ def screen_image(data: bytes, checks: ImageChecks) -> ScreenedImage:
     """Return the first reason to drop an encoded picture by its header alone, and the header."""
     header = read_header(data)
     if header is None:
-        return ScreenedImage(drop=_without_header(data), header=None)
+        return ScreenedImage(drop=without_header(data), header=None)
     drops = (check.check_header(header) for _, check in checks)
     return ScreenedImage(drop=next(filter(None, drops), None), header=header)
 
 
-def _without_header(data: bytes) -> Drop:
+def without_header(data: bytes) -> Drop:
+    """Return why bytes whose header cannot be read are dropped."""
     name = sniff_format(data)
     if name is None:
         return Drop(Reason.NOT_AN_IMAGE, "no header of a jpeg, png, webp, gif, bmp or tiff")

@@ -24,6 +24,7 @@ class Reason(StrEnum):
     CAPTION_BOILERPLATE = "caption_boilerplate"
     CAPTION_UNSAFE = "caption_unsafe"
     CAPTION_LANGUAGE = "caption_language"
+    CAPTION_IN_EVALUATION_SET = "caption_in_evaluation_set"
     # distinct
     DUPLICATE_PAIR = "duplicate_pair"
     DUPLICATE_URL = "duplicate_url"
@@ -60,6 +61,7 @@ class Reason(StrEnum):
     # dedup
     EXACT_DUPLICATE = "exact_duplicate"
     NEAR_DUPLICATE = "near_duplicate"
+    IN_EVALUATION_SET = "in_evaluation_set"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Annotated
 import tyro
 
 from manifests.schema import Manifest
-from manifests.store import read_manifest
+from manifests.store import read_manifest, write_table
 from pipeline.build import build
 from pipeline.config import BuildConfig, RunOptions
 from pipeline.doctor import DoctorRequest, examine
@@ -24,6 +24,7 @@ from pipeline.queries.build import build_list
 from pipeline.queries.config import QueryListRequest
 from pipeline.queries.publish import summary_lines
 from pipeline.recipes import RECIPES, Recipe
+from pipeline.references import read_reference
 from pipeline.retry import RetryRequest, limits_of, retry
 from pipeline.sample_web.serve import ENDPOINT, serving_world
 from pipeline.sample_web.world import make_world
@@ -38,6 +39,7 @@ Predict what that takes: python -m pipeline plan --help
 See whether this machine is fit: python -m pipeline doctor
 Try again what could not be fetched: python -m pipeline retry --help
 Make a list of search terms: python -m pipeline queries --help
+List the pictures of an evaluation set, to keep them out: python -m pipeline hashes --help
 """
 QUERIES_USAGE = """Make a list of search terms from Wikipedia's words, bigrams and titles and WordNet's names.
 
@@ -62,6 +64,13 @@ DOCTOR_USAGE = """Say whether this machine is fit for a build, and what to do wh
 
 One line each: names, open files, proxy, disk, processors, memory; with --host also clock and throughput.
 Exit status 1 where a build would fail.
+"""
+HASHES_USAGE = """Write down the hashes (and captions) of pictures that no dataset must hold again.
+
+    python -m pipeline hashes cifar10/test --out cifar10.parquet
+    python -m pipeline build laptop ... --dedup.evaluation-sets cifar10=cifar10.parquet
+
+Reads a folder of pictures or of tars, a tar, or a dataset. The list holds no pixels, and may be shared.
 """
 RETRY_USAGE = """Fetch failures of a finished dataset again, into new shards; the others stay as they are.
 
@@ -188,10 +197,36 @@ def doctor_command(arguments: list[str]) -> int:
     return int(any(finding.level == "fail" for finding in findings))
 
 
+@dataclass(frozen=True, kw_only=True)
+class HashesRequest:
+    """What to hash, and where to write the list."""
+
+    path: tyro.conf.Positional[Path]
+    """A folder, a tar or a dataset."""
+    out: Path
+    """The list: a parquet file."""
+    workers: int = 1
+    """Processes."""
+
+
+def hashes_command(arguments: list[str]) -> None:
+    """Write a list of hashes."""
+    request = tyro.cli(
+        HashesRequest, args=arguments, prog="python -m pipeline hashes", description=HASHES_USAGE
+    )
+    if not request.path.exists():
+        raise ValueError(f"{request.path} is not there: give a folder of pictures, a tar or a dataset")
+    table = read_reference(request.path, request.workers)
+    write_table(request.out, table)
+    captions = len(table) - table["caption"].null_count
+    print(f"{request.out}: {len(table):,} pictures, {captions:,} of them with a caption")
+
+
 COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
     "build": build_command,
     "queries": queries_command,
     "plan": plan_command,
+    "hashes": hashes_command,
     "retry": retry_command,
     "doctor": doctor_command,
 }

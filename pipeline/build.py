@@ -30,6 +30,7 @@ from pipeline.match import MatchCandidates
 from pipeline.parts import Part, parts_in, rejection_files, sum_of
 from pipeline.pool import Pool
 from pipeline.progress import num_files, shown
+from pipeline.references import ReferencePart, captions_of, read_references, references_of
 from pipeline.rounds import cap_of_round, final_pool, pool_of_round, room_beside, room_in_round
 from pipeline.runners import run
 from pipeline.select import SelectPairs
@@ -64,6 +65,11 @@ def run_rounds(job: Job) -> Job:
     return job
 
 
+def references(job: Job) -> list[ReferencePart]:
+    """Return what must not be in the dataset: evaluation sets, earlier datasets; read once."""
+    return read_references(references_of(job.config.dedup), job.folder("references"), job.options.workers)
+
+
 def crawl(job: Job, out: Path) -> None:
     """Ask every source for candidates."""
     work = Crawl(job.config.sources, job.queries, job.network, out)
@@ -72,7 +78,9 @@ def crawl(job: Job, out: Path) -> None:
 
 def match(job: Job, out: Path) -> None:
     """Match captions against the search terms, screen them, drop repeats."""
-    job.run_beam(MatchCandidates(job.parts("candidates"), job.queries, job.config, out), "matched")
+    evaluated = captions_of(references(job))
+    work = MatchCandidates(job.parts("candidates"), job.queries, job.config, evaluated, out)
+    job.run_beam(work, "matched")
 
 
 def find_demand(job: Job, out: Path) -> None:
@@ -107,7 +115,7 @@ def fetch(job: Job, out: Path) -> None:
 
 def find_copies(job: Job, out: Path) -> None:
     """Find pictures that are copies of better ones."""
-    pictures = [*job.base_parts(), *job.parts("fetched")]
+    pictures = [*job.base_parts(), *references(job), *job.parts("fetched")]
     job.run_beam(FindCopies(pictures, job.config.dedup, out), "copies")
     judge_copies(out, out / "verdicts")
 

@@ -47,6 +47,11 @@ class Dedup:
     same bytes are copies, which serves pictures of a few pixels, whose hashes say little."""
     keep_captions: bool = False
     """Keep the captions of copies, as extra captions of the picture that is kept in their stead."""
+    evaluation_sets: tuple[str, ...] = ()
+    """Pictures and captions that must not be trained on, each NAME=PATH: a folder, a tar, a dataset or a list
+    of `python -m pipeline hashes`. What is a copy of one is left out, and says of which."""
+    against: tuple[str, ...] = ()
+    """Earlier datasets, in the same forms: what is a copy of a picture there is left out."""
 
     def __post_init__(self) -> None:
         within = self.max_distance is None or 0 <= self.max_distance <= 16

@@ -20,6 +20,7 @@ from pipeline.limits import Network
 from pipeline.parts import IndexPart, Part, parts_in
 from pipeline.progress import num_files, shown
 from pipeline.records import Query
+from pipeline.references import references_of
 from pipeline.runners import run
 from pipeline.terms import read_terms
 
@@ -113,6 +114,7 @@ def begun(config: BuildConfig, options: RunOptions) -> Iterator[Job]:
     screen_caption("any caption", config.text)
     check_engine(config)
     read_do_not_fetch(config.fetch.do_not_fetch)
+    references_of(config.dedup)  # so is a path that is not there
     queries = read_terms(Path(config.queries), config.match_mode)
     work = options.dataset / "work"
     try:

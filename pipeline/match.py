@@ -1,6 +1,6 @@
 """Candidates to pairs: match each caption against the search terms, screen its text, drop repeats."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from filters.reasons import Drop, Reason
 from filters.sampling import pair_id, priority
 from filters.text import normalise_caption
 from filters.urls import canonical_url
+from filters.words import words_of
 from manifests.store import write_bytes, write_table
 from pipeline.blocks import GroupBlocks, num_buckets_for, split, unpack
 from pipeline.config import BuildConfig
@@ -35,9 +36,18 @@ Row = dict[str, Any]
 class MatchCandidates(beam.PTransform):
     """Parts of candidates -> parts of distinct pairs, written to `out`."""
 
-    def __init__(self, parts: list[Part], queries: list[Query], config: BuildConfig, out: Path) -> None:
+    def __init__(
+        self,
+        parts: list[Part],
+        queries: list[Query],
+        config: BuildConfig,
+        evaluated: dict[str, str],
+        out: Path,
+    ) -> None:
+        """`evaluated`: captions of evaluation sets, as words, and whose they are."""
         super().__init__()
         self.parts, self.queries, self.config, self.out = parts, queries, config, out
+        self.evaluated = evaluated
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
         num_buckets = num_buckets_for(sum_of(self.parts))
@@ -45,7 +55,9 @@ class MatchCandidates(beam.PTransform):
             begin
             | "each part of candidates" >> beam.Create(self.parts)
             | "match and screen"
-            >> beam.ParDo(ScreenCandidates(self._write_terms(), self.config, self.out, num_buckets))
+            >> beam.ParDo(
+                ScreenCandidates(self._write_terms(), self.config, self.evaluated, self.out, num_buckets)
+            )
             | "by URL" >> GroupBlocks()
             | "drop repeats" >> beam.Map(drop_repeats, out=self.out)
         )
@@ -66,8 +78,11 @@ def index_terms(path: Path, mode: MatchMode) -> QueryIndex:
 class ScreenCandidates(beam.DoFn):
     """A part of candidates -> blocks of pairs by URL; writes what it rejects."""
 
-    def __init__(self, terms: Path, config: BuildConfig, out: Path, num_buckets: int) -> None:
+    def __init__(
+        self, terms: Path, config: BuildConfig, evaluated: dict[str, str], out: Path, num_buckets: int
+    ) -> None:
         self.terms, self.config, self.out, self.num_buckets = terms, config, out, num_buckets
+        self.evaluated = evaluated
         self.shared = Shared()
 
     def setup(self) -> None:
@@ -75,14 +90,14 @@ class ScreenCandidates(beam.DoFn):
         self.index = self.shared.acquire(lambda: index_terms(self.terms, self.config.match_mode))
 
     def process(self, part: Part) -> Iterator[tuple[int, bytes]]:
-        pairs, rejections = screen(part.rows().to_pylist(), self.index, self.config)
+        pairs, rejections = screen(part.rows().to_pylist(), self.index, self.config, self.evaluated)
         write_table(self.out / f"screen-{part.name}{REJECTIONS}", rejections_table(rejections))
         buckets = np.array([priority(pair["url"]) % self.num_buckets for pair in pairs], dtype=np.int64)
         yield from split(to_table(pairs, PAIR_SCHEMA), buckets)
 
 
 def screen(
-    candidates: list[Row], index: QueryIndex, config: BuildConfig
+    candidates: list[Row], index: QueryIndex, config: BuildConfig, evaluated: Mapping[str, str]
 ) -> tuple[list[Row], list[Rejection]]:
     """Return the pairs among candidates, and why the others are none."""
     pairs: list[Row] = []
@@ -95,8 +110,9 @@ def screen(
             continue
         url, query_ids = found
         screened = screen_caption(caption, config.text)
-        if screened.drop:
-            rejections.append(reject(TEXT, screened.drop, {**candidate, "caption": caption}))
+        drop = screened.drop or _check_evaluated(caption, evaluated)
+        if drop:
+            rejections.append(reject(TEXT, drop, {**candidate, "caption": caption}))
             continue
         found_by = candidate["found_by"] and [candidate["found_by"]]
         row = {**candidate, "url": url, "caption": caption, "query_ids": query_ids, "found_by": found_by}
@@ -104,6 +120,11 @@ def screen(
             row |= {"language": screened.guess.language, "language_score": screened.guess.score}
         pairs.append(row | {"pair_id": pair_id(url, caption)})
     return pairs, rejections
+
+
+def _check_evaluated(caption: str, evaluated: Mapping[str, str]) -> Drop | None:
+    found = evaluated.get(words_of(caption)) if evaluated else None
+    return Drop(Reason.CAPTION_IN_EVALUATION_SET, f"the same words as {found}") if found else None
 
 
 def _find(url: str, caption: str, index: QueryIndex, config: BuildConfig) -> Drop | tuple[str, list[int]]:

@@ -34,6 +34,8 @@ def judge_copies(copies: Path, verdicts: Path) -> None:
     Every dropped picture points at its best better copy; those pointers end at a picture without one.
     """
     table = pa.concat_tables([COPY_SCHEMA.empty_table(), *(part.rows() for part in parts_in(copies))])
+    # What is published stays, and so do references (units that begin with @): none of them is a copy.
+    table = table.filter(pc.invert(pc.match_substring_regex(table["worse_unit"], "^(@|$)")))
     if not len(table):
         return
     chosen = _best_of_each(table)
@@ -43,14 +45,22 @@ def judge_copies(copies: Path, verdicts: Path) -> None:
     judged = judged.sort_by([("unit", "ascending"), ("pair_id", "ascending")])
     units, starts = np.unique(judged["unit"].to_numpy(zero_copy_only=False), return_index=True)
     for unit, start, stop in zip(units, starts, [*starts[1:], len(judged)], strict=True):
-        if unit:  # pictures in shards are not written again, to count what they stand for
+        # Pictures in shards and references are not written again, to count what they stand for.
+        if unit and not unit.startswith("@"):
             write_table(verdicts / f"{unit}.parquet", judged.slice(start, stop - start))
 
 
 def _best_of_each(copies: pa.Table) -> pa.Table:
-    """Return one row per dropped picture. An exact copy is named as such, whatever else it is near to."""
-    ordered = copies.sort_by([("worse", "ascending"), ("exact", "descending"), ("better", "ascending")])
-    ordered = ordered.combine_chunks()
+    """Return one row per dropped picture. A copy of an evaluation set's is named as such first, then an exact
+    copy, whatever else it is near to."""
+    copies = copies.append_column("evaluated", pc.starts_with(copies["better_unit"], "@evaluation/"))
+    order = [
+        ("worse", "ascending"),
+        ("evaluated", "descending"),
+        ("exact", "descending"),
+        ("better", "ascending"),
+    ]
+    ordered = copies.sort_by(order).combine_chunks()
     again = pc.equal(ordered["worse"][1:], ordered["worse"][:-1]).to_numpy(zero_copy_only=False)
     return ordered.filter(pa.array(np.append(True, ~again)))
 
@@ -68,12 +78,18 @@ def _ends(chosen: pa.Table) -> np.ndarray:
 
 def _dropped(chosen: pa.Table, kept: pa.Table) -> pa.Table:
     near = pc.binary_join_element_wise(chosen["distance"].cast(pa.string()), " of 64 bits differ", "")
-    exact = chosen["exact"]
+    exact, unit = chosen["exact"], chosen["better_unit"]
+    reason = pc.if_else(exact, str(Reason.EXACT_DUPLICATE), str(Reason.NEAR_DUPLICATE))
+    detail = pc.if_else(exact, "the same bytes", near)
+    # "@evaluation/cifar10": its name and the item are said.
+    of_item = pc.binary_join_element_wise(
+        pc.replace_substring_regex(unit, "^@[a-z]+/", ""), ": ", chosen["better_key"], ", ", detail, ""
+    )
     columns = {
         "unit": chosen["worse_unit"],
         "pair_id": _pair_id(chosen["worse"]),
-        "reason": pc.if_else(exact, str(Reason.EXACT_DUPLICATE), str(Reason.NEAR_DUPLICATE)),
-        "detail": pc.if_else(exact, "the same bytes", near),
+        "reason": pc.if_else(pc.starts_with(unit, "@evaluation/"), str(Reason.IN_EVALUATION_SET), reason),
+        "detail": pc.if_else(pc.starts_with(unit, "@"), of_item, detail),
         "kept_key": kept["better_key"],
         "num_duplicates": pa.repeat(pa.scalar(0, pa.int32()), len(chosen)),
         "captions": pa.nulls(len(chosen), pa.list_(pa.string())),

@@ -35,6 +35,7 @@ LAYERS = {
             "balance",
             "dedup",
             "verdicts",
+            "references",
             "select",
             "match",
             "crawl",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from filters.checks import ImageChecks, screen_image
+from filters.checks import ImageChecks, screen_image, without_header
 from filters.hashes import phash, sha256_hex
 from filters.images import read_header, sniff_format
 from filters.reasons import Drop
@@ -71,6 +71,13 @@ def encode_picture(
         sha256=sha256_hex(data),
         phash=phash(hashed.image),
     )
+
+
+def fingerprint(data: bytes) -> tuple[str, int] | Drop:
+    """Return the SHA-256 and the perceptual hash of a picture file, as `encode_picture` would."""
+    header = read_header(data)
+    hashed = decode(data, header, dct_scale(header, HASH_SIDE_PX)) if header else without_header(data)
+    return hashed if isinstance(hashed, Drop) else (sha256_hex(data), phash(hashed.image))
 
 
 def passed_through(data: bytes, decoded: Decoded, stored: Image.Image, encode: Encode) -> bytes | None:

@@ -96,7 +96,7 @@ class Sampler:
             num_sampled, num_units = len(units), len(every)
         rows, num_errors, num_requests = self._read(source, units, asked)
         read_s = time.monotonic() - started_s
-        pairs, _ = screen(rows, self.index, self.config)
+        pairs, _ = screen(rows, self.index, self.config, {})
         distinct = list({pair["url"]: pair for pair in pairs}.values())
         # A search service is asked in series; files are read by all workers at once.
         cpu_s = time.process_time() - started_cpu_s
