@@ -19,7 +19,7 @@ from pipeline.sample_web.server import Served, Web, serving
 from tests.faults import faulty, whole
 
 LIMITS = Fetch(timeout_s=5, max_tries=1, max_retry_after_s=1.0, per_host_interval_s=0.0, read_tdm_file=False)
-SLACK_S = 0.02  # a request that starts on time may arrive a little later, and then the next seems early
+SLACK_S = 0.05  # one that starts on time may arrive late on a busy machine, and the next then seems early
 
 
 @pytest.fixture
