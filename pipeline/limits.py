@@ -19,7 +19,7 @@ class Fetch:
     """img2dataset: the package itself downloads, decodes and resizes, for those who come from it. It asks no
     robots.txt, has no limits per host, and none of a download's time and bytes."""
     img2dataset_python: str = ""
-    """The Python that has img2dataset (pip install 'openwit[img2dataset]'), if not this one."""
+    """The Python that has img2dataset (pip install img2dataset==1.47.0), if not this one."""
     contact: str = ""
     """An address or page where a site's owner finds you; it goes into the User-Agent."""
     timeout_s: float = 20.0

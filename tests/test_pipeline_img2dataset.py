@@ -142,7 +142,7 @@ def test_an_interpreter_without_img2dataset_is_one_clear_line(
     flags += ["--table.paths", str(tmp_path / "urls.csv"), "--fetch.engine", "img2dataset"]
     assert pipeline.__main__.main(["build", "laptop", *flags]) == 2
     said = capsys.readouterr().err
-    assert "has no img2dataset. Next: pip install 'openwit[img2dataset]'" in said
+    assert "has no img2dataset. Next: python -m pip install img2dataset==1.47.0 there, or" in said
     assert said.count("\n") == 1
     assert pipeline.__main__.main(["build", "laptop", *flags, "--fetch.img2dataset-python", "no-python"]) == 2
     assert "fetch.img2dataset-python: no-python cannot be run" in capsys.readouterr().err

@@ -79,8 +79,8 @@ def check_engine(config: BuildConfig) -> None:
         ) from error
     if status:
         raise ValueError(
-            f"fetch.engine img2dataset: {python_of(config)} has no img2dataset. Next: pip install "
-            "'openwit[img2dataset]', or give --fetch.img2dataset-python an interpreter that has it"
+            f"fetch.engine img2dataset: {python_of(config)} has no img2dataset. Next: python -m pip install "
+            "img2dataset==1.47.0 there, or give --fetch.img2dataset-python an interpreter that has it"
         )
 
 
