@@ -65,5 +65,7 @@ class Sources:
 
     def owner_of(self, url: str) -> LocalSource | None:
         """Return the local source that a URL belongs to, None for what is fetched over the network."""
+        if url.startswith(("http:", "https:")):  # nearly all are, and this is asked for each picture
+            return None
         local = (source for source in self.by_name().values() if isinstance(source, LocalSource))
         return next((source for source in local if source.owns(url)), None)
