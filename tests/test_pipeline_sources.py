@@ -6,6 +6,7 @@ import json
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -35,7 +36,7 @@ NOWHERE = Network()
 TERMS = [f"cup {number}" for number in range(1_000)]
 
 
-def read_table(*paths: Path | str, **columns: str) -> list[Candidate | Rejection]:
+def read_table(*paths: Path | str, **columns: Any) -> list[Candidate | Rejection]:
     table = Table(paths=tuple(map(str, paths)), **columns)
     return [record for unit in table.units([]) for record in table.read(unit, [], NOWHERE)]
 
