@@ -24,6 +24,13 @@ class Reason(StrEnum):
     CAPTION_BOILERPLATE = "caption_boilerplate"
     CAPTION_UNSAFE = "caption_unsafe"
     CAPTION_LANGUAGE = "caption_language"
+    CAPTION_PERSONAL_DATA = "caption_personal_data"
+    CAPTION_TOXIC = "caption_toxic"
+    CAPTION_MARKUP = "caption_markup"
+    CAPTION_MOJIBAKE = "caption_mojibake"
+    CAPTION_REPEATED_WORDS = "caption_repeated_words"
+    # common
+    CAPTION_COMMON = "caption_common"
     CAPTION_IN_EVALUATION_SET = "caption_in_evaluation_set"
     # distinct
     DUPLICATE_PAIR = "duplicate_pair"
