@@ -13,9 +13,11 @@ from apache_beam.runners.portability.fn_api_runner import fn_runner
 from apache_beam.runners.portability.portable_runner import JobServiceHandle
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
+from pipeline.worker import DRIVER
+
 WORKER_LOST_STATUS = 1
 # "exec": the shell that Beam starts this with must not stand between a worker and the driver that it watches.
-WORKER_COMMAND = f"exec {shlex.quote(sys.executable)} -m pipeline.worker"
+WORKER_COMMAND = "exec env {driver}={pid} {python} -m pipeline.worker"
 
 
 def run(transform: beam.PTransform, workers: int) -> None:
@@ -33,7 +35,8 @@ def run(transform: beam.PTransform, workers: int) -> None:
     encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())
     info = fn_runner.ExtendedProvisionInfo(beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded))
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
-    processes = SubprocessSDKEnvironment.from_command_string(WORKER_COMMAND) if workers > 1 else None
+    command = WORKER_COMMAND.format(driver=DRIVER, pid=os.getpid(), python=shlex.quote(sys.executable))
+    processes = SubprocessSDKEnvironment.from_command_string(command) if workers > 1 else None
     runner = fn_runner.FnApiRunner(default_environment=processes, provision_info=info)
     with _worker_watch(), beam.Pipeline(runner=runner, options=options) as pipeline:
         pipeline | transform.__class__.__name__ >> transform

@@ -130,8 +130,10 @@ def kill_in_fetch(process: subprocess.Popen[bytes], dataset: Path, rng: random.R
         return False
     os.kill(victim, signal.SIGKILL)
     process.wait(60)
-    while survivors(process.pid):
+    deadline = time.monotonic() + 20
+    while (left := survivors(process.pid)) and time.monotonic() < deadline:
         time.sleep(0.05)
+    assert left == []
     return True
 
 
