@@ -1,4 +1,4 @@
-"""Words in disguise: "p0rn", "f u c k", "shiiit", "рorn" with a Cyrillic letter, back to their plain spelling."""
+"""Words in disguise, back to their plain spelling: "p0rn", "f u c k", "shiiit", or with a Cyrillic letter."""
 
 import re
 import unicodedata
@@ -8,7 +8,8 @@ _LEET = str.maketrans("013457@$!|", "oieastasil")
 # A word of at least four signs that begins and ends as one, with letters and with digits or signs for others.
 _LEET_WORD = re.compile(r"(?<![\w@$])(?=[^\s]*[a-z])[a-z013457@$!|]{4,}(?![\w@$])", re.IGNORECASE)
 _LEET_SIGN = re.compile(r"[013457@$!|]")
-_SPACED = re.compile(r"(?<!\w)\w(?:[ ._*-]{1,2}\w){2,}(?!\w)")
+# An "a" or "I" before them may be a word of its own.
+_SPACED = re.compile(r"(?<!\w)([aAI] )?(\w(?:[ ._*-]{1,2}\w){2,})(?!\w)")
 _NOT_LETTER = re.compile(r"[\W_]+")
 _REPEATED = re.compile(r"([^\W\d_])\1{2,}")
 _STARRED = re.compile(r"(?<![\w*])[^\W\d_]+\*+[^\W\d_]*(?![\w*])")
@@ -35,8 +36,9 @@ def plain_spellings(caption: str) -> list[str]:
     (['porn'], ['porn'], [])
     """
     text = _LEET_WORD.sub(_without_leet, _plain_letters(caption[:_MAX_CHARS]))
-    text = _SPACED.sub(lambda found: _NOT_LETTER.sub("", found[0]), text)
-    readings = (text, _REPEATED.sub(r"\1", text), _REPEATED.sub(r"\1\1", text))
+    joined = _SPACED.sub(lambda found: _NOT_LETTER.sub("", found[0]), text)
+    after_article = _SPACED.sub(lambda found: (found[1] or "") + _NOT_LETTER.sub("", found[2]), text)
+    readings = (joined, after_article, _REPEATED.sub(r"\1", joined), _REPEATED.sub(r"\1\1", joined))
     return [reading for reading in dict.fromkeys(readings) if reading != caption]
 
 

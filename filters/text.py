@@ -101,6 +101,10 @@ class CaptionRules:
             boilerplate=boilerplate_kind(caption),
         )
 
+    def measure_all(self, captions: list[str]) -> list[CaptionMeasure]:
+        """Return what `measure` returns for each caption."""
+        return [self.measure(caption) for caption in captions]
+
     def check(self, measure: CaptionMeasure) -> Drop | None:
         """Return the first limit that a caption breaks, or None."""
         if self.drop_file_names and measure.file_name:

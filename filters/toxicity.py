@@ -22,9 +22,9 @@ _MAX_CHARS = 300
 
 @dataclass(frozen=True, kw_only=True)
 class ToxicText:
-    """Drops captions that read like insults, hate or pornography, also without any word of a list. English."""
+    """Drops captions that read like insults, hate or pornography, with or without a listed word. English."""
 
-    max_probability: float = 0.4
+    max_probability: float = 0.45
     """Highest probability of being toxic that is kept; 1 keeps every caption."""
     model_path: str = ""
     """Another fastText model with the labels toxic and fine; empty for filters/data/toxic_en.ftz."""
@@ -35,7 +35,10 @@ class ToxicText:
             raise ValueError(f"max_probability {self.max_probability} is no probability: give 0 to 1")
 
     def measure(self, caption: str) -> float:
-        """Return the probability that a caption is toxic, 0..1. Raises ValueError where the model is missing."""
+        """Return the probability that a caption is toxic, 0..1.
+
+        Raises ValueError where the model is missing.
+        """
         return self.measure_all([caption])[0]
 
     def measure_all(self, captions: list[str]) -> list[float]:

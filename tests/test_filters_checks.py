@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from filters.checks import ImageChecks, TextChecks, screen_caption, screen_image
+from filters.checks import (
+    ImageChecks,
+    ScreenedCaption,
+    TextChecks,
+    screen_caption,
+    screen_captions,
+    screen_image,
+)
 from filters.language import Language
 from filters.reasons import Reason
 
@@ -64,3 +71,22 @@ def test_bytes_that_are_no_picture_are_dropped() -> None:
 @given(st.text(st.characters(exclude_categories=())))
 def test_no_caption_raises(caption: str) -> None:
     screen_caption(caption, TextChecks())
+
+
+@given(
+    st.lists(st.sampled_from([caption for caption, _ in FIRST] + ["a red umbrella", "jane@example.com, UK"]))
+)
+def test_many_captions_are_screened_as_one_by_one(captions: list[str]) -> None:
+    checks = TextChecks()
+    assert screen_captions(captions, checks) == [screened_alone(caption, checks) for caption in captions]
+
+
+def screened_alone(caption: str, checks: TextChecks) -> ScreenedCaption:
+    """The slow obvious twin: one caption through one check after another."""
+    guess = None
+    for name, check in checks:
+        measurement = check.measure(caption)
+        guess = measurement if name == "language" else guess
+        if drop := check.check(measurement):
+            return ScreenedCaption(drop=drop, guess=guess)
+    return ScreenedCaption(drop=None, guess=guess)

@@ -33,10 +33,10 @@ WEIGHTS = {
     "hateful tweets": 1,
     "offensive tweets": 1,
     "fine tweets": 1,
-    "alt texts": 4,
+    "alt texts": 5,
 }
 TRAINING = {"dim": 8, "wordNgrams": 2, "minn": 3, "maxn": 6, "epoch": 6, "lr": 0.1, "bucket": 200_000}
-NUM_FEATURES = 20_000
+NUM_FEATURES = 40_000
 _TWEETS = {"0": "hateful tweets", "1": "offensive tweets", "2": "fine tweets"}
 
 
