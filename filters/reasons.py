@@ -29,12 +29,11 @@ class Reason(StrEnum):
     CAPTION_MARKUP = "caption_markup"
     CAPTION_MOJIBAKE = "caption_mojibake"
     CAPTION_REPEATED_WORDS = "caption_repeated_words"
-    # common
-    CAPTION_COMMON = "caption_common"
     CAPTION_IN_EVALUATION_SET = "caption_in_evaluation_set"
     # distinct
     DUPLICATE_PAIR = "duplicate_pair"
     DUPLICATE_URL = "duplicate_url"
+    CAPTION_COMMON = "caption_common"
     # cap, final_cap
     OVER_CAP = "over_cap"
     # fetch
@@ -65,6 +64,8 @@ class Reason(StrEnum):
     IMAGE_TOO_MANY_PIXELS = "image_too_many_pixels"
     IMAGE_TOO_SMALL = "image_too_small"
     IMAGE_EXTREME_ASPECT = "image_extreme_aspect"
+    # score
+    IMAGE_SCORE = "image_score"
     # dedup
     EXACT_DUPLICATE = "exact_duplicate"
     NEAR_DUPLICATE = "near_duplicate"

@@ -11,8 +11,10 @@ from typing import Annotated
 import tyro
 
 from filters.checks import ImageChecks, TextChecks
+from filters.image_scores import OnnxScorer, read_scorer
 from filters.queries import MatchMode
 from filters.urls import UrlRules
+from manifests.scores import Limits, check_name
 from pipeline.limits import Decode, Encode, Fetch, require
 from pipeline.pool import CapRule
 from pipeline.sources import Sources
@@ -58,6 +60,39 @@ class Dedup:
         require(within, self.max_distance, "dedup.max-distance must be 0 to 16, or None")
 
 
+DESCRIPTION = tyro.constructors.PrimitiveConstructorSpec[OnnxScorer](
+    nargs=1,
+    metavar="FILE",
+    instance_from_str=lambda words: read_scorer(Path(words[0])),
+    is_instance=lambda value: isinstance(value, OnnxScorer),
+    str_from_instance=lambda scorer: [scorer.name],
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """Models that score pictures after the fetch; all scores are kept beside the pictures."""
+
+    onnx: tuple[Annotated[OnnxScorer, DESCRIPTION], ...] = ()
+    """Descriptions of models in ONNX, JSON files: {"name": "nsfw", "path": "nsfw.onnx", "side_px": 224, ...};
+    filters/image_scores.py lists the fields. They need pip install 'openwit[onnx]'."""
+    min_score: tuple[str, ...] = ()
+    """NAME=NUMBER: pictures with a lower score are dropped."""
+    max_score: tuple[str, ...] = ()
+    """NAME=NUMBER: pictures with a higher score are dropped."""
+
+    def __post_init__(self) -> None:
+        names = [scorer.name for scorer in self.onnx]
+        require(len(set(names)) == len(names), names, "scores.onnx must have names of their own")
+        for name in names:
+            check_name(name)
+        self.limits()
+
+    def limits(self) -> Limits:
+        """Return the limits by which pictures are dropped."""
+        return Limits.parse(self.min_score, self.max_score, [scorer.name for scorer in self.onnx])
+
+
 @dataclass(frozen=True, kw_only=True)
 class BuildConfig:
     """Everything that decides what is in the dataset."""
@@ -69,6 +104,9 @@ class BuildConfig:
     sources: Annotated[Sources, tyro.conf.arg(name="")] = field(default_factory=Sources)
     url: UrlRules = field(default_factory=UrlRules)
     text: TextChecks = field(default_factory=TextChecks)
+    max_urls_per_caption: int | None = 1_000
+    """URLs at which one caption may stand in the whole dataset; what stands at more is boilerplate, and all
+    its pairs are dropped. None: as often as it likes."""
     cap: Cap = field(default_factory=Cap)
     rounds: int = 1
     """Rounds of fetching at most. In a further round, terms that are below their cap though the cap had left
@@ -77,10 +115,13 @@ class BuildConfig:
     image: ImageChecks = field(default_factory=ImageChecks)
     decode: Decode = field(default_factory=Decode)
     encode: Encode = field(default_factory=Encode)
+    scores: Scores = field(default_factory=Scores)
     dedup: Dedup = field(default_factory=Dedup)
     pairs_per_shard: int = 10_000
 
     def __post_init__(self) -> None:
+        most = self.max_urls_per_caption
+        require(most is None or most >= 1, most, "max-urls-per-caption must be >= 1, or None")
         require(1 <= self.rounds <= 100, self.rounds, "rounds must be 1 to 100")
         require(
             1 <= self.pairs_per_shard <= 100_000, self.pairs_per_shard, "pairs-per-shard must be 1 to 100,000"

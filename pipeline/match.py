@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 from apache_beam.utils.shared import Shared
 
-from filters.checks import screen_caption
+from filters.checks import screen_captions
 from filters.do_not_fetch import read_do_not_fetch
+from filters.language import LanguageGuess
 from filters.queries import MatchMode, QueryIndex
 from filters.reasons import Drop, Reason
 from filters.sampling import pair_id, priority
@@ -20,6 +21,7 @@ from filters.urls import canonical_url
 from filters.words import words_of
 from manifests.store import write_bytes, write_table
 from pipeline.blocks import GroupBlocks, num_buckets_for, split, unpack
+from pipeline.common import DropCommonCaptions
 from pipeline.config import BuildConfig
 from pipeline.parts import REJECTIONS, Part, sum_of, write_part
 from pipeline.records import PAIR_SCHEMA, Query, Rejection, reject, rejections_table, to_table
@@ -51,7 +53,7 @@ class MatchCandidates(beam.PTransform):
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
         num_buckets = num_buckets_for(sum_of(self.parts))
-        return (
+        names = (
             begin
             | "each part of candidates" >> beam.Create(self.parts)
             | "match and screen"
@@ -61,6 +63,10 @@ class MatchCandidates(beam.PTransform):
             | "by URL" >> GroupBlocks()
             | "drop repeats" >> beam.Map(drop_repeats, out=self.out)
         )
+        max_urls = self.config.max_urls_per_caption
+        if max_urls is None:
+            return names
+        return names | "captions" >> DropCommonCaptions(self.out, max_urls, DISTINCT, num_buckets)
 
     def _write_terms(self) -> Path:
         """Write the terms, one to a line, from where each process reads them: 500,000 are no luggage."""
@@ -100,26 +106,31 @@ def screen(
     candidates: list[Row], index: QueryIndex, config: BuildConfig, evaluated: Mapping[str, str]
 ) -> tuple[list[Row], list[Rejection]]:
     """Return the pairs among candidates, and why the others are none."""
-    pairs: list[Row] = []
+    matched: list[tuple[Row, str, list[int]]] = []
     rejections: list[Rejection] = []
-    for candidate in candidates:
-        caption = normalise_caption(candidate["caption"])
-        found = _find(candidate["url"], caption, index, config)
+    for row in candidates:
+        candidate = {**row, "caption": normalise_caption(row["caption"])}
+        found = _find(candidate["url"], candidate["caption"], index, config)
         if isinstance(found, Drop):
-            rejections.append(reject(MATCH, found, {**candidate, "caption": caption}))
-            continue
-        url, query_ids = found
-        screened = screen_caption(caption, config.text)
-        drop = screened.drop or _check_evaluated(caption, evaluated)
-        if drop:
-            rejections.append(reject(TEXT, drop, {**candidate, "caption": caption}))
-            continue
-        found_by = candidate["found_by"] and [candidate["found_by"]]
-        row = {**candidate, "url": url, "caption": caption, "query_ids": query_ids, "found_by": found_by}
-        if screened.guess:
-            row |= {"language": screened.guess.language, "language_score": screened.guess.score}
-        pairs.append(row | {"pair_id": pair_id(url, caption)})
+            rejections.append(reject(MATCH, found, candidate))
+        else:
+            matched.append((candidate, *found))
+    pairs: list[Row] = []
+    screened = screen_captions([candidate["caption"] for candidate, _, _ in matched], config.text)
+    for (candidate, url, query_ids), verdict in zip(matched, screened, strict=True):
+        if drop := verdict.drop or _check_evaluated(candidate["caption"], evaluated):
+            rejections.append(reject(TEXT, drop, candidate))
+        else:
+            pairs.append(_pair(candidate, url, query_ids, verdict.guess))
     return pairs, rejections
+
+
+def _pair(candidate: Row, url: str, query_ids: list[int], guess: LanguageGuess | None) -> Row:
+    found_by = candidate["found_by"] and [candidate["found_by"]]
+    row = {**candidate, "url": url, "query_ids": query_ids, "found_by": found_by}
+    if guess:
+        row |= {"language": guess.language, "language_score": guess.score}
+    return row | {"pair_id": pair_id(url, candidate["caption"])}
 
 
 def _check_evaluated(caption: str, evaluated: Mapping[str, str]) -> Drop | None:

@@ -19,13 +19,14 @@ MAY_IMPORT = {
 ONLY_IN = {
     "apache_beam": ("pipeline/", "tests/"),
     "torch": ("train/", "tests/"),
+    "onnxruntime": ("filters/image_scores.py", "tests/"),
     "fasttext": ("filters/language.py", "filters/toxicity.py", "filters/training/"),
 }
 # Inside a package, from the leaves up: a file may import from its own layer or from an earlier one.
 LAYERS = {
     "pipeline": (
         {"records", "limits", "tar", "blocks", "parts", "progress", "runners", "worker"},
-        {"pool"},
+        {"pool", "common"},
         {
             "crawl_files",
             "fetch",
@@ -39,6 +40,7 @@ LAYERS = {
             "select",
             "match",
             "crawl",
+            "score",
             "shards",
             "terms",
             "queries",

@@ -9,7 +9,7 @@ from pipeline.match import ScreenCandidates, index_terms
 
 def test_copies_of_the_step_in_one_process_share_one_index(tmp_path: Path) -> None:
     (tmp_path / "terms.txt").write_text("red\nblue\n")
-    step = ScreenCandidates(tmp_path / "terms.txt", BuildConfig(), tmp_path, num_buckets=1)
+    step = ScreenCandidates(tmp_path / "terms.txt", BuildConfig(), {}, tmp_path, num_buckets=1)
     copies = [pickle.loads(pickle.dumps(step)) for _ in range(3)]
     for copy in copies:
         copy.setup()
