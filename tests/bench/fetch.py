@@ -34,7 +34,7 @@ import pyarrow.parquet as pq
 from tests.bench.photos import HOST, Served, make_photos, nginx_serving
 
 ROOT = Path(__file__).parents[2]
-PEER = [str(ROOT / ".venv-img2dataset/bin/python"), "-m", "tests.bench.peer_img2dataset"]
+PEER = [str(ROOT / ".venv-peers/bin/python"), "-m", "tests.bench.peer_img2dataset"]
 CAPTION = "a photo of fresh fruit and vegetables on the shelf of a shop"
 NUM_ROUNDS = 3
 PR_SET_CHILD_SUBREAPER = 36

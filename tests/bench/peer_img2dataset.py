@@ -1,4 +1,4 @@
-"""img2dataset on a table of URLs, and imagehash on pictures. Runs in img2dataset's environment."""
+"""img2dataset on a table of URLs, and imagehash on pictures. Runs in the peers' environment."""
 
 import io
 import json
