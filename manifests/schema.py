@@ -58,6 +58,8 @@ INDEX_SCHEMA = pa.schema(
             "opt_out",
             pa.string(),
         ),  # X-Robots-Tag and TDM-Reservation as seen, also where they allow; may be null
+        # By each scorer's name; a score is null where there is none. The column is null without a scorer.
+        ("scores", pa.map_(pa.string(), pa.float32())),
     ]
 )
 
@@ -65,6 +67,7 @@ INDEX_SCHEMA = pa.schema(
 ADDED_COLUMNS = (
     *("extra_captions", "extra", "blur_boxes"),
     *("http_status", "etag", "last_modified", "final_url", "robots", "opt_out"),
+    "scores",
 )
 
 # What is known of a pair besides: of pairs that a fetch was tried for, so that it can be tried again.
@@ -146,10 +149,10 @@ class Shard:
 class Change:
     """What was done to a dataset after it was built. `num_tried == num_gained + sum(dropped.values())`."""
 
-    kind: str  # retry
+    kind: str  # retry, which adds pairs; score, which looks at all and keeps some
     request: dict[str, Any]  # what was asked for
     num_tried: int
-    num_gained: int
+    num_gained: int  # of those that were tried, the pairs that are in the dataset
     dropped: dict[str, int]  # of those that were tried, by their new reasons
 
 

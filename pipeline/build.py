@@ -1,6 +1,6 @@
 """MAIN PATH: the phases of a build, from search terms to a dataset, each reading and writing files.
 
-    candidates -> matched -> [ demand -> selected -> fetched -> copies -> kept ]
+    candidates -> matched -> [ demand -> selected -> fetched (-> scored) -> copies -> kept ]
                                 -> supply -> ordered -> counted -> shards
 
 The phases in brackets run once a round (`rounds`): in a further one, terms below their cap take from the
@@ -33,6 +33,7 @@ from pipeline.progress import num_files, shown
 from pipeline.references import ReferencePart, captions_of, read_references, references_of
 from pipeline.rounds import cap_of_round, final_pool, pool_of_round, room_beside, room_in_round
 from pipeline.runners import run
+from pipeline.score import ScorePictures, check_scores
 from pipeline.select import SelectPairs
 from pipeline.shards import KeepBest, OrderByKey, WriteShards, plan_shards
 from pipeline.verdicts import judge_copies
@@ -60,7 +61,7 @@ def run_rounds(job: Job) -> Job:
         this.run_phases(SELECT)
         if number > 1 and not this.parts("selected"):
             break
-        this.run_phases(FETCH)
+        this.run_phases(fetch_phases(this.config))
         job = this
     return job
 
@@ -113,16 +114,23 @@ def fetch(job: Job, out: Path) -> None:
     shutil.rmtree(tallies, ignore_errors=True)
 
 
+def score(job: Job, out: Path) -> None:
+    """Score pictures by the configured models, and drop those whose scores break a limit."""
+    check_scores(job.config.scores)
+    units = job.parts("fetched")
+    job.run_beam(ScorePictures(units, job.config.scores, out), "scored", len(units))
+
+
 def find_copies(job: Job, out: Path) -> None:
     """Find pictures that are copies of better ones."""
-    pictures = [*job.base_parts(), *references(job), *job.parts("fetched")]
+    pictures = [*job.base_parts(), *references(job), *job.parts(job.pictures)]
     job.run_beam(FindCopies(pictures, job.config.dedup, out), "copies")
     judge_copies(out, out / "verdicts")
 
 
 def keep_best(job: Job, out: Path) -> None:
     """Leave out the copies."""
-    parts = job.parts("fetched")
+    parts = job.parts(job.pictures)
     job.run_beam(KeepBest(parts, job.folder("copies") / "verdicts", out), "kept", len(parts))
 
 
@@ -154,7 +162,7 @@ def write_shards(job: Job, out: Path) -> None:
 
 FIND: dict[str, Phase] = {"candidates": crawl, "matched": match}
 SELECT: dict[str, Phase] = {"demand": find_demand, "selected": select}
-FETCH: dict[str, Phase] = {"fetched": fetch, "copies": find_copies, "kept": keep_best}
+FETCH: dict[str, Phase] = {"fetched": fetch, "scored": score, "copies": find_copies, "kept": keep_best}
 WRITE: dict[str, Phase] = {
     "supply": count_supply,
     "ordered": order,
@@ -169,6 +177,11 @@ PHASE_AFTER = {
     "dedup": "kept",
     "final_cap": "ordered",
 }
+
+
+def fetch_phases(config: BuildConfig) -> dict[str, Phase]:
+    """Return the phases of a round after its selection; pictures are scored only where models are given."""
+    return {name: phase for name, phase in FETCH.items() if name != "scored" or config.scores.onnx}
 
 
 def selected_parts(job: Job) -> list[Part]:
@@ -195,6 +208,7 @@ def publish(job: Job) -> Manifest:
         # What a phase has handed on, counted where it lies, must be what its rejections leave.
         if phase := PHASE_AFTER.get(stage.stage):
             assert stage.num_out == sum_of(job.parts(phase)), (stage, phase)
+        assert stage.stage != "score" or stage.num_out == sum_of(job.parts(job.pictures)), stage
         assert stage.stage != "cap" or stage.num_out == sum_of(selected_parts(job)), stage
     manifest = finish.publish(dataset, config_as_json(job.config), job.queries, stages, shards, files)
     write_report(dataset)

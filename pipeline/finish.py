@@ -29,7 +29,7 @@ from pipeline.shards import read_staged
 SAMPLES_PER_REASON = 24
 ROWS_PER_FILE = 1_000_000
 # The stages in the order of the funnel.
-STAGES = ("crawl", "match", "text", "distinct", "cap", "fetch", "image", "dedup", "final_cap")
+STAGES = ("crawl", "match", "text", "distinct", "cap", "fetch", "image", "score", "dedup", "final_cap")
 
 Row = dict[str, Any]
 

@@ -22,6 +22,7 @@ from pipeline.progress import num_files, shown
 from pipeline.records import Query
 from pipeline.references import references_of
 from pipeline.runners import run
+from pipeline.score import check_scores
 from pipeline.terms import read_terms
 
 # Settings that decide nothing about what is in the dataset.
@@ -63,6 +64,11 @@ class Job:
     def parts(self, phase: str) -> list[Part]:
         """Return what a finished phase has written."""
         return parts_in(self.folder(phase))
+
+    @property
+    def pictures(self) -> str:
+        """The last phase that judges pictures by themselves: copies are sought among what it leaves."""
+        return "scored" if self.config.scores.onnx else "fetched"
 
     def base_parts(self) -> list[Part]:
         """Return the shards of the dataset that is added to, as parts of pictures without units."""
@@ -113,6 +119,7 @@ def begun(config: BuildConfig, options: RunOptions) -> Iterator[Job]:
     # A missing language model or word list is found here, before anything is spent.
     screen_caption("any caption", config.text)
     check_engine(config)
+    check_scores(config.scores)
     read_do_not_fetch(config.fetch.do_not_fetch)
     references_of(config.dedup)  # so is a path that is not there
     queries = read_terms(Path(config.queries), config.match_mode)

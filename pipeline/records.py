@@ -49,6 +49,7 @@ IMAGE_SCHEMA = pa.schema(
                 *("offset", "num_bytes", "width", "height"),
                 *("original_width", "original_height", "original_bytes", "sha256", "phash"),
                 *("http_status", "etag", "last_modified", "final_url", "robots", "opt_out"),
+                "scores",
             )
         ),
     ]

@@ -15,7 +15,7 @@ from filters.sampling import pair_id
 from filters.urls import host_of
 from manifests.schema import Manifest
 from manifests.store import read_manifest
-from pipeline.build import FETCH, WRITE
+from pipeline.build import WRITE, fetch_phases
 from pipeline.config import RunOptions
 from pipeline.extend import Extension, open_extension, publish_extension
 from pipeline.fetch.peer import check_engine
@@ -150,7 +150,7 @@ def _phases(extension: Extension, where: Where) -> dict[str, Phase]:
         units = SelectPairs(job.parts("matched"), every, job.config.fetch.pairs_per_unit, out)
         job.run_beam(units, "selected")
 
-    return {"matched": choose, "selected": select, **FETCH, **WRITE}
+    return {"matched": choose, "selected": select, **fetch_phases(extension.config), **WRITE}
 
 
 def chosen_pairs(extension: Extension, where: Where) -> Iterator[pa.Table]:

@@ -189,5 +189,6 @@ def _append_pair(tar: IO[bytes], row: Row, staged: IO[bytes]) -> Row:
     entry = {name: row[name] for name in INDEX_SCHEMA.names} | {"offset": offset}
     append_member(tar, f"{key}.txt", row["caption"].encode())
     facts = {name: value for name, value in entry.items() if name not in ("offset", "num_bytes")}
+    facts["scores"] = dict(entry["scores"]) if entry["scores"] is not None else None
     append_member(tar, f"{key}.json", orjson.dumps(facts))
     return entry
