@@ -24,7 +24,7 @@ _MAX_CHARS = 300
 class ToxicText:
     """Drops captions that read like insults, hate or pornography, with or without a listed word. English."""
 
-    max_probability: float = 0.45
+    max_probability: float = 0.1
     """Highest probability of being toxic that is kept; 1 keeps every caption."""
     model_path: str = ""
     """Another fastText model with the labels toxic and fine; empty for filters/data/toxic_en.ftz."""

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from filters.reasons import Drop, Reason
 from filters.safety import UnsafeWords
 from filters.toxicity import ToxicText
-from filters.training.toxicity import Labelled, read_labelled, train, training_lines
+from filters.training.toxicity import WEIGHTS, Labelled, read_labelled, train, training_lines
 
 TEXTS = Path("../shared/data/text")
-LIMITS = [(0.44, None), (0.45, None), (0.46, Drop(Reason.CAPTION_TOXIC, "toxic with 0.46 > 0.45"))]
+LIMITS = [(0.09, None), (0.1, None), (0.11, Drop(Reason.CAPTION_TOXIC, "toxic with 0.11 > 0.1"))]
 
 
 @pytest.mark.parametrize(("probability", "drop"), LIMITS)
@@ -24,6 +24,19 @@ def test_a_probability_is_judged_at_the_limit(probability: float, drop: Drop | N
 def test_insults_without_a_listed_word_are_found_and_captions_are_not() -> None:
     assert ToxicText().measure("you are all stupid ugly losers, shut your mouth") > 0.9
     assert ToxicText().measure("A red umbrella on a sandy beach at sunset") < 0.1
+
+
+HARMLESS = [
+    "a gay couple at their wedding",
+    "a black cat in Hong Kong",
+    "a white horse",
+    "chicken breast with rice",
+]
+
+
+@pytest.mark.parametrize("caption", HARMLESS)
+def test_words_that_insults_are_made_of_are_harmless_by_themselves(caption: str) -> None:
+    assert ToxicText().check(ToxicText().measure(caption)) is None
 
 
 def test_a_limit_that_is_no_probability_is_refused() -> None:
@@ -54,8 +67,9 @@ def test_of_texts_never_trained_on_85_percent_toxic_and_at_most_1_percent_ordina
     for group, text, _ in filter(lambda labelled: labelled.is_held_out, read_labelled(TEXTS)):
         drop = words.check(words.measure(text)) or model.check(model.measure(text))
         dropped[group].append(drop is not None)
+    assert set(dropped) == set(WEIGHTS)
     shares = {group: sum(drops) / len(drops) for group, drops in dropped.items()}
-    assert shares["alt texts"] <= 0.01
+    assert max(shares[group] for group in ("alt texts", "textbook captions", "plain sentences")) <= 0.01
     toxic = [
         share for group, share in shares.items() if group.split()[0] in ("toxic", "hateful", "offensive")
     ]

@@ -24,19 +24,23 @@ import tyro
 from filters.safety import UnsafeWords
 from filters.sampling import priority
 from filters.text import normalise_caption
+from filters.training.plain import plain_sentences
 from filters.toxicity import FINE, TOXIC, model_line
 
 # Weights even out sets of very different sizes; comments count most, since tweets hold few kinds of insult.
 WEIGHTS = {
-    "toxic comments": 16,
+    "toxic comments": 20,
     "fine comments": 5,
     "hateful tweets": 1,
     "offensive tweets": 1,
     "fine tweets": 1,
     "alt texts": 5,
+    "textbook captions": 1,
+    "plain sentences": 1,
 }
-TRAINING = {"dim": 8, "wordNgrams": 2, "minn": 3, "maxn": 6, "epoch": 6, "lr": 0.1, "bucket": 200_000}
-NUM_FEATURES = 40_000
+TRAINING = {"dim": 8, "wordNgrams": 2, "minn": 4, "maxn": 6, "epoch": 6, "lr": 0.1, "bucket": 200_000}
+NUM_PLAIN = 10_000
+NUM_FEATURES = 50_000
 _TWEETS = {"0": "hateful tweets", "1": "offensive tweets", "2": "fine tweets"}
 
 
@@ -71,6 +75,12 @@ def read_labelled(data: Path) -> Iterator[Labelled]:
     for row in _rows(data / "unsafe/davidson_labeled_data.csv.gz"):
         text = normalise_caption(html.unescape(row["tweet"]))
         yield Labelled(_TWEETS[row["class"]], text, row["class"] != "2")
+    with (data.parent / "pairs/textbook/pairs.jsonl").open(encoding="utf-8") as lines:
+        for row in map(json.loads, lines):
+            for text in filter(None, (row.get("alt"), row.get("caption"))):
+                yield Labelled("textbook captions", normalise_caption(text), is_toxic=False)
+    for sentence in plain_sentences(NUM_PLAIN):
+        yield Labelled("plain sentences", sentence, is_toxic=False)
     with gzip.open(data / "alttext/laion_test_10000.jsonl.gz", "rt", encoding="utf-8") as lines:
         for line in lines:
             yield Labelled("alt texts", normalise_caption(json.loads(line)["text"]), is_toxic=False)

@@ -9,12 +9,13 @@ IRREGULAR_PLURALS = {"fish": "fish", "butterfly": "butterflies"}
 NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
 TOWNS = ("Riga", "Verona", "Kyoto", "Oslo", "Lisbon", "Galway")
 # The language of a short text is guessed from its letters. Phrases such as "blue keys on a wooden table" are
-# often taken for Dutch and left out: what becomes of them would hang on a limit's last digit.
+# often taken for Dutch and left out, as is "in deep snow", where a classifier of insults hesitates: what becomes
+# of them would hang on a limit's last digit.
 WHERE: dict[str, tuple[str, ...]] = {
     "wooden table": ("placed on a wooden table", "on the old wooden table"),
     "beach": ("at the beach", "on the beach in summer"),
     "meadow": ("in a meadow", "in a summer meadow"),
-    "snow": ("in the snow", "in deep snow"),
+    "snow": ("in the snow", "in fresh snow"),
     "night sky": ("against the night sky", "in front of the night sky"),
     "brick wall": ("in front of a brick wall", "against a brick wall"),
     "cloudy sky": ("against a cloudy sky", "in front of a cloudy sky"),

@@ -31,7 +31,7 @@ from pipeline.sample_web.put import put_plain
 from pipeline.sample_web.roles import ROBOTS, all_roles
 from pipeline.sample_web.truth import outcomes
 
-VERSION = 4  # counts up when a seed gives something else, so that an old world is not taken for a new one
+VERSION = 5  # counts up when a seed gives something else, so that an old world is not taken for a new one
 MIN_PICTURES = 120  # in fewer there is no room for every fault
 
 
