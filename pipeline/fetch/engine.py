@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import pyarrow.parquet as pq
+import uvloop
 
 from filters.hashes import check_hash, sha256_hex
 from filters.reasons import Drop, Reason
@@ -54,7 +55,7 @@ def fetch_units(
     missing = [unit for unit in units if not (fetched / f"{unit}.parquet").exists()]
     if missing:
         num_decoders = max(1, (os.cpu_count() or 1) // workers)
-        asyncio.run(_fetch_all(missing, selected, fetched, config, network, tally, num_decoders))
+        uvloop.run(_fetch_all(missing, selected, fetched, config, network, tally, num_decoders))
 
 
 async def _fetch_all(
