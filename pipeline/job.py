@@ -174,11 +174,11 @@ def _check_same_config(path: Path, config: dict[str, Any], dataset: Path) -> Non
 def _check_no_new_settings(path: Path, config: BuildConfig, dataset: Path) -> None:
     """Refuse to go on with a build that an earlier version began without a setting which decides now.
 
-    A source that did not exist then, and is off, decides nothing.
+    A source or a model that did not exist then, and is off, decides nothing.
     """
     begun, off = _flat(json.loads(path.read_bytes())), _flat(config_as_json(BuildConfig()))
     for name, value in _flat(config_as_json(config)).items():
-        if name not in begun and not (name.startswith("sources.") and value == off[name]):
+        if name not in begun and not (name.startswith(("sources.", "scores.")) and value == off[name]):
             raise ValueError(
                 f"{dataset} was begun by an earlier version, without {name}: give another --dataset"
             )
