@@ -12,6 +12,8 @@ _FILE_NAMES = {
     "camera name": re.compile(
         rf"{_CAMERA_NAME}[\s_().#-]*[\d\s_().:x-]*\d\)?(?:[ _-]?(?:copy|edit(?:ed)?|web|\w))?", re.I
     ),
+}
+_WORDS_OF_FILE_NAMES = {  # none of these has a space
     "name with underscores": re.compile(r"\S*\w_\w\S*"),
     "name with hyphens": re.compile(r"[^\s:/]*\w(?:-+\w+){3,}\S*"),
     "name with hyphens and digits": re.compile(r"(?=\D*\d)[^\s:/]*\w(?:-+\w+){2,}\S*"),
@@ -90,7 +92,8 @@ def file_name_kind(caption: str) -> str | None:
     >>> file_name_kind("IMG_2034.JPG"), file_name_kind("DSC00123"), file_name_kind("jack-o-lantern")
     ('image ending', 'camera name', None)
     """
-    return _first_match(_FILE_NAMES, caption)
+    kind = _first_match(_FILE_NAMES, caption)
+    return kind if kind or " " in caption else _first_match(_WORDS_OF_FILE_NAMES, caption)
 
 
 def boilerplate_kind(caption: str) -> str | None:

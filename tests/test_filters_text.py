@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from filters.boilerplate import boilerplate_kind, file_name_kind
 from filters.reasons import Drop, Reason
+from filters.remains import markup_kind, mojibake_kind
 from filters.text import CaptionRules, normalise_caption
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=400)
@@ -41,6 +42,46 @@ def test_any_text_becomes_clean_text(raw: str) -> None:
     caption.encode()
 
 
+def test_letters_of_plain_captions_are_counted_as_in_all_others() -> None:
+    captions = ["A red umbrella, 2 cats!", "1234", "a_b"]
+    for caption in captions:
+        slow = sum(char.isalpha() for char in caption) / (len(caption) - caption.count(" "))
+        assert CaptionRules().measure(caption).letter_share == slow
+
+
+def test_a_share_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="min_distinct_share 4 is no share: give 0 to 1"):
+        CaptionRules(min_distinct_share=4)
+
+
+MARKUP = {
+    'a red umbrella <a href="x': "tag",
+    "umbrella class='wp-image": "attribute",
+    "red &foo; umbrella": "entity",
+    "${title} of an umbrella": "template",
+    "{product.title}": "template",
+    "[caption id=3] red umbrella[/caption]": "shortcode",
+    "Jackie Brown [DVD] {recipe}": None,
+    "5 < 6 & 7 > 2; 10% = $1": None,
+    "I <3 umbrellas": None,
+}
+
+
+@pytest.mark.parametrize(("caption", "kind"), MARKUP.items())
+def test_markup_that_is_left_is_known(caption: str, kind: str | None) -> None:
+    assert markup_kind(caption) == kind
+
+
+MOJIBAKE = [("CafÃ© au lait", "Café au lait"), ("The playerâ€™s umbrella", "The player’s umbrella")]
+
+
+@pytest.mark.parametrize(("raw", "caption"), MOJIBAKE)
+def test_what_was_read_in_a_wrong_encoding_is_repaired(raw: str, caption: str) -> None:
+    assert normalise_caption(raw) == caption
+    assert mojibake_kind(raw) == "wrong characters"
+    assert mojibake_kind(caption) is None
+
+
 @given(ANY_TEXT)
 def test_no_caption_raises(raw: str) -> None:
     CaptionRules().check(CaptionRules().measure(raw))
@@ -64,6 +105,15 @@ LIMITS = [
     (CaptionRules(drop_file_names=False), "red_umbrella", None),
     (CaptionRules(), "click to enlarge", Drop(Reason.CAPTION_BOILERPLATE, "invitation")),
     (CaptionRules(drop_boilerplate=False), "click to enlarge", None),
+    (CaptionRules(), "New York, New York", None),  # half of them
+    (CaptionRules(), "buy buy buy now buy", None),  # two of five
+    (CaptionRules(), "buy buy buy buy", Drop(Reason.CAPTION_REPEATED_WORDS, "different words 25% < 40%")),
+    (CaptionRules(min_distinct_share=0.25), "buy buy buy buy", None),
+    (CaptionRules(), "no no no", None),
+    (CaptionRules(), "A {{ color }} umbrella", Drop(Reason.CAPTION_MARKUP, "template")),
+    (CaptionRules(drop_markup=False), "A {{ color }} umbrella", None),
+    (CaptionRules(), "The players\ufffd umbrella", Drop(Reason.CAPTION_MOJIBAKE, "lost characters")),
+    (CaptionRules(drop_mojibake=False), "The players\ufffd umbrella", None),
 ]
 
 

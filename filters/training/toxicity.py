@@ -24,8 +24,8 @@ import tyro
 from filters.safety import UnsafeWords
 from filters.sampling import priority
 from filters.text import normalise_caption
-from filters.training.plain import plain_sentences
 from filters.toxicity import FINE, TOXIC, model_line
+from filters.training.plain import plain_sentences
 
 # Weights even out sets of very different sizes; comments count most, since tweets hold few kinds of insult.
 WEIGHTS = {

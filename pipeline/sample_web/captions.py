@@ -9,8 +9,8 @@ IRREGULAR_PLURALS = {"fish": "fish", "butterfly": "butterflies"}
 NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
 TOWNS = ("Riga", "Verona", "Kyoto", "Oslo", "Lisbon", "Galway")
 # The language of a short text is guessed from its letters. Phrases such as "blue keys on a wooden table" are
-# often taken for Dutch and left out, as is "in deep snow", where a classifier of insults hesitates: what becomes
-# of them would hang on a limit's last digit.
+# often taken for Dutch and left out, as is "in deep snow", at which a classifier of insults hesitates: what
+# becomes of them would hang on a limit's last digit.
 WHERE: dict[str, tuple[str, ...]] = {
     "wooden table": ("placed on a wooden table", "on the old wooden table"),
     "beach": ("at the beach", "on the beach in summer"),
