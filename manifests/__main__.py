@@ -45,7 +45,8 @@ class Show:
             print(f"  {stage.stage:<10} {stage.num_in:>12,} -> {stage.num_out:>12,}  {reasons}")
         for change in manifest.history:
             asked = " ".join(f"{value}" for value in change.request.get("where", ()))
-            print(f"{change.kind} {asked}: {change.num_gained:,} gained of {change.num_tried:,} tried")
+            word = "kept" if change.kind == "score" else "gained"
+            print(f"{change.kind} {asked}: {change.num_gained:,} {word} of {change.num_tried:,} tried")
         return 0
 
 

@@ -6,8 +6,8 @@ import struct
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-# What is dropped by a limit, and where in the funnel.
-STAGE, REASON = "score", "image_score"
+# What is dropped by a limit, and where in the funnel: by a build's models, or later by a trained one.
+REASON, STAGE, STAGE_AFTER = "image_score", "score", "clip_score"
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 

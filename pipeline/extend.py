@@ -86,6 +86,11 @@ class Extension:
 def open_extension(dataset: Path) -> Extension:
     """Open a finished dataset for an addition; complete one whose move into it was cut short."""
     extension = Extension(dataset, read_manifest(dataset))
+    if any(change.kind == "score" for change in extension.manifest.history):
+        raise ValueError(
+            f"{dataset} was scored by a trained model, which new pairs were not: add to the dataset that it "
+            "was made from, and score that again"
+        )
     if (extension.folder / MANIFEST_NAME).exists():
         _move_in(extension)
         extension = Extension(dataset, read_manifest(dataset))

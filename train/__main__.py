@@ -1,5 +1,5 @@
-"""The command line of the trainer: python -m train fit | eval | submit. Exit status 0 done, 1 failed, 2
-wrong request.
+"""The command line of the trainer: python -m train fit | eval | score | submit. Exit status 0 done, 1 failed,
+2 wrong request.
 """
 
 import json
@@ -18,11 +18,13 @@ from train.launch import LAUNCHERS
 from train.loop import TrainingError, fit
 from train.recipes import RECIPES
 from train.report import write_run_report
+from train.score import Score, score_dataset
 from train.trained import load_trained
 
 USAGE = f"""\
 usage: python -m train fit <recipe> --data DIR --run DIR [flags]     recipes: {", ".join(RECIPES)}
        python -m train eval [<eval>] --run DIR [flags]               evals: {", ".join(EVALS)}
+       python -m train score --run DIR --data DIR --out DIR [flags]  a dataset's pairs, by a trained model
        python -m train submit [<launcher>] [flags] -- <recipe> --data DIR --run DIR [flags]
                                                                      launchers: {", ".join(LAUNCHERS)}
 Each prints its flags with --help, for example: python -m train fit demo --help
@@ -30,6 +32,17 @@ Each prints its flags with --help, for example: python -m train fit demo --help
 A first run:
   python -m train fit demo --data data/demo --run runs/demo
   python -m train eval zero_shot --run runs/demo --data pictures/by_object --name objects --templates simple
+"""
+
+SCORE_USAGE = """\
+Score the pairs of a dataset by a trained model, into a new dataset; drop those that break a limit.
+
+  python -m train score --run runs/demo/run --data runs/demo/dataset --out runs/demo/scored \\
+      --prompts photo=photos.txt drawing=drawings.txt --min-score clip=0.2 --max-score drawing_share=0.9
+
+clip is the cosine of a picture and its own caption; a list of prompts gives the highest cosine with any of
+them; several lists also NAME_share, the softmax over all prompts, added up over those of the list. All scores
+stand in the index (`scores`).
 """
 
 
@@ -44,7 +57,7 @@ class Fit:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
-    commands = {"fit": run_fit, "eval": run_eval, "submit": run_submit}
+    commands = {"fit": run_fit, "eval": run_eval, "score": run_score, "submit": run_submit}
     name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name in ("--help", "-h"):
         print(USAGE)
@@ -96,6 +109,15 @@ def run_eval(arguments: Sequence[str]) -> int:
     path = evaluation.run / "evals" / f"{kind}-{evaluation.name}.json"
     write_bytes(path, (json.dumps(result, indent=1, ensure_ascii=False) + "\n").encode())
     print(f"{summary}; report: {write_run_report(evaluation.run)}")
+    return 0
+
+
+def run_score(arguments: Sequence[str]) -> int:
+    """Score a dataset by the newest checkpoint of a run, into a new dataset."""
+    request = tyro.cli(Score, prog="python -m train score", description=SCORE_USAGE, args=list(arguments))
+    manifest = score_dataset(request)
+    kept = f"{manifest.num_pairs:,} of {manifest.history[-1].num_tried:,} pairs kept"
+    print(f"{kept}; dataset: {request.out}; report: {request.out / 'report.html'}")
     return 0
 
 

@@ -42,15 +42,20 @@ def save_checkpoint(run_dir: Path, checkpoint: Checkpoint, num_kept: int) -> Pat
     return path
 
 
+def newest_checkpoint(run_dir: Path) -> Path | None:
+    """Return where the newest whole checkpoint of a run lies; None if the run has none yet."""
+    latest = run_dir / "checkpoints" / "latest"
+    return latest.with_name(latest.read_text().strip()) if latest.is_file() else None
+
+
 def load_checkpoint(run_dir: Path) -> Checkpoint | None:
     """Return the newest whole checkpoint of a run, on the CPU; None if the run has none yet.
 
     Raises ValueError for a format that this code does not know.
     """
-    latest = run_dir / "checkpoints" / "latest"
-    if not latest.is_file():
+    path = newest_checkpoint(run_dir)
+    if path is None:
         return None
-    path = latest.with_name(latest.read_text().strip())
     fields = torch.load(path, map_location="cpu", weights_only=True)
     if fields.pop("format") != FORMAT:
         raise ValueError(f"{path} is of another format than {FORMAT}. Next: use the openwit that wrote it")
