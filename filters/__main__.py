@@ -1,6 +1,7 @@
-"""`python -m filters explain`: every measurement, limit and verdict for one pair, not only the first reason.
+"""`explain`: every measurement, limit and verdict for one pair; `measure`: how good a check is.
 
     python -m filters explain --caption "A red umbrella" --url https://example.com/umbrella.jpg
+    python -m filters measure --check language --files sentences.jsonl.gz --label lang --keep en
 
 Exit status 0 whatever the verdict; 2 where the request was wrong, such as a file that is not there.
 """
@@ -12,14 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import tyro
+from PIL import Image
 
 from filters.checks import ImageChecks, TextChecks, screen_image
+from filters.hashes import small_grey
+from filters.language import LanguageGuess
+from filters.measure import Measure, measured
 from filters.queries import QueryIndex, read_queries
 from filters.reasons import Drop, Reason
 from filters.text import normalise_caption
 from filters.urls import UrlRules, canonical_url
 
-Row = tuple[str, str, str, str]
+Row = tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,12 +83,28 @@ def _image_rows(path: Path, checks: ImageChecks) -> Iterator[Row]:
     if screened.header is None:
         yield ("image", f"{len(data)} bytes", "", _verdict(screened.drop))
         return
-    for name, check in checks:
-        verdict = _verdict(check.check_header(screened.header))
-        yield (f"image {name}", _told(screened.header), _told(check), verdict)
+    for name, header_check in checks.of_headers():
+        verdict = _verdict(header_check.check_header(screened.header))
+        yield (f"image {name}", _told(screened.header), _told(header_check), verdict)
+    if screened.drop is None:  # a picture that declares too much is not decoded
+        yield from _pixel_rows(path, screened.header.format, checks)
+
+
+def _pixel_rows(path: Path, name: str, checks: ImageChecks) -> Iterator[Row]:
+    try:
+        with Image.open(path, formats=[name.upper()]) as image:
+            grey = small_grey(image)
+    except (OSError, SyntaxError, ValueError) as error:
+        yield ("image pixels", type(error).__name__, "", _verdict(Drop(Reason.IMAGE_CORRUPT, str(error))))
+        return
+    for name, check in checks.of_pixels():
+        measurement = check.measure(grey)
+        yield (f"image {name}", _measured(measurement), _told(check), _verdict(check.check(measurement)))
 
 
 def _measured(measurement: Any) -> str:
+    if isinstance(measurement, LanguageGuess):
+        return "\n".join(f"{name} {_plain(value)}" for name, value in measurement._asdict().items())
     if isinstance(measurement, tuple):  # words that were found: the verdict shows them masked
         return f"{len(measurement)} found"
     return _told(measurement)
@@ -92,7 +113,7 @@ def _measured(measurement: Any) -> str:
 def _told(values: Any) -> str:
     """Return the fields of a measurement or of limits, one per line."""
     if not is_dataclass(values):
-        return str(values)
+        return _plain(values)
     pairs = [(field.name, getattr(values, field.name)) for field in fields(values)]
     return "\n".join(f"{name} {_plain(value)}" for name, value in pairs)
 
@@ -126,10 +147,17 @@ def format_table(rows: Iterable[Row]) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     request = tyro.extras.subcommand_cli_from_dict(
-        {"explain": Explain}, prog="python -m filters", description=__doc__, args=arguments
+        {"explain": Explain, "measure": Measure},
+        prog="python -m filters",
+        description=__doc__,
+        args=arguments,
     )
     try:
-        print(format_table([("check", "measured", "limits", "verdict"), *explain(request)]))
+        if isinstance(request, Measure):
+            for table in measured(request):
+                print(format_table(table), end="\n\n")
+        else:
+            print(format_table([("check", "measured", "limits", "verdict"), *explain(request)]))
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

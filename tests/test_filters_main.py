@@ -41,9 +41,15 @@ def test_every_verdict_is_told_not_only_the_first(capsys: pytest.CaptureFixture[
 
 
 def test_a_good_pair_is_kept_by_all(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
+    Image.linear_gradient("L").save(tmp_path / "a.png")
     table = explained(capsys, "--caption", "A red umbrella on the beach", "--image", str(tmp_path / "a.png"))
     assert set(verdicts(table).values()) == {"kept"}
+
+
+def test_a_blank_picture_is_measured_and_dropped(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    Image.linear_gradient("L").save(tmp_path / "a.png")
+    table = explained(capsys, "--caption", "A red umbrella on the beach", "--image", str(tmp_path / "a.png"))
+    assert "contrast 0.00 < 1 levels" in table
 
 
 def test_a_limit_of_any_check_can_be_given(capsys: pytest.CaptureFixture[str]) -> None:
