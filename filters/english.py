@@ -8,16 +8,16 @@ _SHIPPED = Path(__file__).parent / "data" / "words_en.txt"
 _LETTERS = bytes(code if code >= 128 or chr(code).islower() else 32 for code in range(256))
 
 
-def letters_of(text: str) -> list[bytes]:
-    """Return the words of a text in lower case, without digits and signs, in UTF-8; never raises.
+def letters_of(text: str) -> bytes:
+    """Return a text in lower case with spaces for digits and signs, in UTF-8; never raises.
 
-    >>> letters_of("Men's T-shirt, café (2 pcs)")
+    >>> letters_of("Men's T-shirt, café (2 pcs)").split()
     [b'men', b's', b't', b'shirt', b'caf\\xc3\\xa9', b'pcs']
     """
-    return text.casefold().encode(errors="replace").translate(_LETTERS).split()
+    return text.casefold().encode("utf-8", "replace").translate(_LETTERS)
 
 
-def known_share(words: list[bytes]) -> float:
+def known_share(letters: bytes) -> float:
     """Return the share of the letters that stand in English words, 0..1; 0 without letters.
 
     Counted in letters, so that "de la" weighs less than "strawberry".
@@ -25,8 +25,9 @@ def known_share(words: list[bytes]) -> float:
     >>> known_share(letters_of("Green earth icon")), known_share(letters_of("abathathi okanye"))
     (1.0, 0.0)
     """
+    words = letters.split()
     known = sum(map(len, filter(english_words().__contains__, words)))
-    return known / sum(map(len, words)) if known else 0.0
+    return known / len(b"".join(words)) if known else 0.0
 
 
 @cache

@@ -17,7 +17,7 @@ _CODE = re.compile(r"[a-z]{2,3}")
 
 
 # How much of a caption the model is shown: more makes it no surer, and its time goes by the length.
-_MAX_CHARS = 64
+_MAX_BYTES = 64
 # From this probability on the model's word for English is enough, and the words are not looked up.
 SURE = 0.9
 _UNDETERMINED = "und"  # ISO 639-2
@@ -88,12 +88,12 @@ class Language:
         predict = _model(self.model_path).f.predict  # fastText's own wrapper does not work with NumPy 2
         guesses = []
         for text in texts:
-            words = letters_of(text)
-            line = b" ".join(words).decode()[:_MAX_CHARS] + "\n"
-            ((score, label),) = predict(line, 1, 0.0, "strict")
+            letters = letters_of(text)
+            # It takes bytes as well as texts, and a character cut in two does no harm.
+            ((score, label),) = predict(letters[:_MAX_BYTES] + b"\n", 1, 0.0, "strict")
             score = score if score < 1 else 1.0  # sums of probabilities come out a little higher
             if label == _ENGLISH:
-                guesses.append(LanguageGuess("en", score, known_share(words) if score < SURE else 1.0))
+                guesses.append(LanguageGuess("en", score, known_share(letters) if score < SURE else 1.0))
             else:
                 guesses.append(LanguageGuess(label.removeprefix(_LABEL), score))
         return guesses

@@ -62,7 +62,7 @@ def model_line(text: str) -> str:
     """
     if "@" in text or "://" in text or "RT" in text:
         text = _NO_TEXT.sub(" ", text)
-    return b" ".join(letters_of(text[:_MAX_CHARS])).decode()
+    return b" ".join(letters_of(text[:_MAX_CHARS]).split()).decode()
 
 
 @cache
