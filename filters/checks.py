@@ -1,13 +1,18 @@
 """The tables of checks: which ones a caption and a picture must pass, and in what order.
 
 To add one: a file with a frozen dataclass of limits that has `measure` and `check`, a member of `Reason`,
-and one field here. Its limits appear on the command line by themselves.
+and one field here (of pictures, also a line in `of_headers` or `of_pixels`). Its limits appear on the command
+line by themselves.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from filters.contrast import Contrast
 from filters.images import ImageHeader, ImageRules, read_header, sniff_format
 from filters.language import Language, LanguageGuess
 from filters.personal import PersonalData
@@ -30,11 +35,21 @@ class TextCheck(Protocol):
         """Return why a caption of this measurement is dropped, or None to keep it."""
 
 
-class ImageCheck(Protocol):
+class HeaderCheck(Protocol):
     """A check of a picture's header."""
 
     def check_header(self, header: ImageHeader) -> Drop | None:
         """Return why a picture of this header is dropped, or None to keep it."""
+
+
+class PixelCheck(Protocol):
+    """A check of a decoded picture, as small as its hash is made of."""
+
+    def measure(self, grey: NDArray[np.uint8]) -> Any:
+        """Return the measurement of a picture's greys (32, 32)."""
+
+    def check(self, measurement: Any, /) -> Drop | None:
+        """Return why a picture of this measurement is dropped, or None to keep it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,13 +69,18 @@ class TextChecks:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageChecks:
-    """The checks of a picture's header, in the order in which they run."""
+    """The checks of a picture, in the order in which they run: of its header, then of its pixels."""
 
     header: ImageRules = ImageRules()
+    contrast: Contrast = Contrast()
 
-    def __iter__(self) -> Iterator[tuple[str, ImageCheck]]:
-        """Yield each check with its name."""
-        return ((field.name, getattr(self, field.name)) for field in fields(self))
+    def of_headers(self) -> Iterator[tuple[str, HeaderCheck]]:
+        """Yield each check of headers with its name."""
+        yield "header", self.header
+
+    def of_pixels(self) -> Iterator[tuple[str, PixelCheck]]:
+        """Yield each check of pixels with its name."""
+        yield "contrast", self.contrast
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +105,7 @@ def screen_caption(caption: str, checks: TextChecks) -> ScreenedCaption:
 
 
 def screen_captions(captions: list[str], checks: TextChecks) -> list[ScreenedCaption]:
-    """Return what `screen_caption` returns for each caption, in a third of the time.
+    """Return what `screen_caption` returns for each caption, in two thirds of the time.
 
     Each check sees the captions that those before it have kept.
     """
@@ -109,8 +129,14 @@ def screen_image(data: bytes, checks: ImageChecks) -> ScreenedImage:
     header = read_header(data)
     if header is None:
         return ScreenedImage(drop=without_header(data), header=None)
-    drops = (check.check_header(header) for _, check in checks)
+    drops = (check.check_header(header) for _, check in checks.of_headers())
     return ScreenedImage(drop=next(filter(None, drops), None), header=header)
+
+
+def screen_pixels(grey: NDArray[np.uint8], checks: ImageChecks) -> Drop | None:
+    """Return the first reason to drop a picture by its greys (32, 32), None to keep it."""
+    drops = (check.check(check.measure(grey)) for _, check in checks.of_pixels())
+    return next(filter(None, drops), None)
 
 
 def without_header(data: bytes) -> Drop:

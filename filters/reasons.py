@@ -64,6 +64,7 @@ class Reason(StrEnum):
     IMAGE_TOO_MANY_PIXELS = "image_too_many_pixels"
     IMAGE_TOO_SMALL = "image_too_small"
     IMAGE_EXTREME_ASPECT = "image_extreme_aspect"
+    IMAGE_FLAT = "image_flat"
     # score
     IMAGE_SCORE = "image_score"
     # dedup

@@ -43,6 +43,7 @@ INDEX_SCHEMA = pa.schema(
         ("original_bytes", pa.int64()),  # null where img2dataset has fetched it, which does not say
         ("sha256", pa.string()),  # of the bytes as fetched
         ("phash", pa.uint64()),  # 64-bit DCT hash of the decoded pixels
+        ("colours", pa.string()),  # mean RGB of 4 x 4 cells, row by row, 96 hex digits; may be null
         ("num_duplicates", pa.int32()),  # dropped copies that this pair stands for
         ("extra_captions", pa.list_(pa.string())),  # of those copies, where they are kept; null without any
         ("extra", pa.string()),  # a JSON object of a table's other columns that were asked for; may be null
@@ -65,7 +66,7 @@ INDEX_SCHEMA = pa.schema(
 
 # Columns that datasets of earlier versions lack.
 ADDED_COLUMNS = (
-    *("extra_captions", "extra", "blur_boxes"),
+    *("colours", "extra_captions", "extra", "blur_boxes"),
     *("http_status", "etag", "last_modified", "final_url", "robots", "opt_out"),
     "scores",
 )

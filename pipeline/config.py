@@ -47,6 +47,10 @@ class Dedup:
     max_distance: int | None = 4
     """Bits of the 64-bit perceptual hash in which copies may differ; the best copy is kept. None: only the
     same bytes are copies, which serves pictures of a few pixels, whose hashes say little."""
+    max_colour_difference: int | None = 48
+    """A second opinion: pictures whose hashes are near are no copies where the mean colours of any of 4 x 4
+    cells differ by more than so many levels of 255, as those of drawings in other colours do. None: the hash
+    alone decides."""
     keep_captions: bool = False
     """Keep the captions of copies, as extra captions of the picture that is kept in their stead."""
     evaluation_sets: tuple[str, ...] = ()
@@ -58,6 +62,8 @@ class Dedup:
     def __post_init__(self) -> None:
         within = self.max_distance is None or 0 <= self.max_distance <= 16
         require(within, self.max_distance, "dedup.max-distance must be 0 to 16, or None")
+        levels = self.max_colour_difference is None or 0 <= self.max_colour_difference <= 255
+        require(levels, self.max_colour_difference, "dedup.max-colour-difference must be 0 to 255, or None")
 
 
 DESCRIPTION = tyro.constructors.PrimitiveConstructorSpec[OnnxScorer](

@@ -9,12 +9,14 @@ unit) are better than all others: what is published stays.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from filters.colours import agree
 from filters.near import Row, near_values, rows_for
 from manifests.store import write_table
 from pipeline.blocks import GroupBlocks, mix64, num_buckets_for, split, unpack
@@ -29,6 +31,7 @@ PRINT_SCHEMA = pa.schema(
         "key": pa.string(),
         "sha256": pa.string(),
         "phash": pa.uint64(),
+        "colours": pa.string(),  # null in datasets and lists of earlier versions
         "caption": pa.string(),  # null but where captions of copies are kept
     }
 )
@@ -51,11 +54,12 @@ PRINT_COLUMNS = [
     "key",
     "sha256",
     "phash",
+    "colours",
     "original_width",
     "original_height",
     "original_bytes",
 ]
-_OF_A_COPY = ("rank", "unit", "key", "caption")
+_OF_A_COPY = ("rank", "unit", "key", "colours", "caption")
 HASHES_PER_GROUP = 1_000_000
 LEN_SIZE = 26  # of a rank: digits of pixels and bytes; the pair_id follows
 
@@ -66,6 +70,7 @@ class FindCopies(beam.PTransform):
     def __init__(self, parts: list[Part], config: Dedup, out: Path) -> None:
         super().__init__()
         self.parts, self.max_distance, self.out = parts, config.max_distance, out
+        self.max_difference = config.max_colour_difference
         self.columns = [*PRINT_COLUMNS, "caption"] if config.keep_captions else PRINT_COLUMNS
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
@@ -78,18 +83,21 @@ class FindCopies(beam.PTransform):
             | "by hash" >> GroupBlocks()
         )
         if self.max_distance is None:
-            return grouped | "equal bytes" >> beam.Map(equal_prints, same="sha256", out=self.out)
+            return grouped | "equal bytes" >> beam.Map(
+                equal_prints, same="sha256", max_difference=None, out=self.out
+            )
         search = NearSearch.of(num_rows, self.max_distance)
         return (
             grouped
-            | "equal hashes" >> beam.Map(equal_prints, same="phash", out=self.out)
+            | "equal hashes"
+            >> beam.Map(equal_prints, same="phash", max_difference=self.max_difference, out=self.out)
             | "arranged in rows" >> beam.FlatMap(search.arranged)
             | "by part of a hash" >> GroupBlocks()
             | "near hashes" >> beam.FlatMap(search.near, num_buckets=num_buckets)
             | "by first hash" >> GroupBlocks()
             | "first pictures" >> beam.FlatMap(first_pictures, out=self.out, num_buckets=num_buckets)
             | "by second hash" >> GroupBlocks()
-            | "second pictures" >> beam.Map(second_pictures, out=self.out)
+            | "second pictures" >> beam.Map(second_pictures, max_difference=self.max_difference, out=self.out)
         )
 
 
@@ -108,7 +116,7 @@ class NearSearch:
 
     def arranged(self, pictures: pa.Table) -> Iterator[tuple[int, bytes]]:
         """Yield the hashes of pictures as they stand in each row, grouped by their keys."""
-        hashes = pictures["phash"].to_numpy()
+        hashes = np.unique(pictures["phash"].to_numpy())
         if not self.rows:
             yield 0, hashes.tobytes()
         for number, row in enumerate(self.rows):
@@ -154,21 +162,39 @@ def _hash_blocks(part: Part, columns: list[str], num_buckets: int) -> Iterator[t
     yield from split(table, bucket_of(table["phash"].to_numpy(), num_buckets))
 
 
-def equal_prints(group: tuple[int, Iterable[bytes]], same: str, out: Path) -> pa.Table:
-    """Write the copies among pictures of equal hash or bytes; return the best picture of each."""
+def equal_prints(
+    group: tuple[int, Iterable[bytes]], same: str, max_difference: int | None, out: Path
+) -> pa.Table:
+    """Write the copies among pictures of equal hash or bytes; return the best picture of each, and where
+    their colours differ, the best of each colouring."""
     bucket, blocks = group
-    best: dict[object, dict[str, object]] = {}
-    seen: set[object] = set()
+    best: dict[object, list[dict[str, Any]]] = {}
+    exact: dict[object, dict[str, Any]] = {}
     copies = []
     for row in unpack(blocks, sort_by="rank").to_pylist():
-        first = best.setdefault(row[same], row)
-        if first is not row:
-            copies.append(_copy(row, first, 0, row["sha256"] in seen))
-        seen.add(row["sha256"])
+        distinct = best.setdefault(row[same], [])
+        better = exact.get(row["sha256"]) or _first_alike(row, distinct, max_difference)
+        if better is None:
+            distinct.append(row)
+        else:
+            copies.append(_copy(row, better, 0, row["sha256"] in exact))
+        exact.setdefault(row["sha256"], better or row)
     write_table(out / f"equal-{bucket:05d}.parquet", pa.Table.from_pylist(copies, schema=COPY_SCHEMA))
-    distinct = pa.Table.from_pylist(list(best.values()), schema=PRINT_SCHEMA).sort_by("phash")
-    write_table(_distinct(out, bucket), distinct)
-    return distinct
+    kept = [row for distinct in best.values() for row in distinct]
+    table = pa.Table.from_pylist(kept, schema=PRINT_SCHEMA)
+    table = table.sort_by([("phash", "ascending"), ("rank", "ascending")])
+    write_table(_distinct(out, bucket), table)
+    return table
+
+
+def _first_alike(
+    row: dict[str, Any], better: list[dict[str, Any]], max_difference: int | None
+) -> dict[str, Any] | None:
+    """Return the best of better pictures, no two of them copies of each other, that this one is a copy of."""
+    if not better or max_difference is None:
+        return better[0] if better else None
+    alike = agree([row["colours"]] * len(better), [other["colours"] for other in better], max_difference)
+    return better[int(alike.argmax())] if alike.any() else None
 
 
 def first_pictures(
@@ -179,10 +205,14 @@ def first_pictures(
     yield from split(pairs, bucket_of(pairs["second"].to_numpy(), num_buckets))
 
 
-def second_pictures(group: tuple[int, Iterable[bytes]], out: Path) -> str:
+def second_pictures(group: tuple[int, Iterable[bytes]], max_difference: int | None, out: Path) -> str:
     """Put its picture to the second hash of each pair, and write which is a copy of which."""
     copies = []
-    for pair in _with_pictures(group, out, "second").to_pylist():
+    pairs = _with_pictures(group, out, "second")
+    if max_difference is not None and len(pairs):
+        first, second = (pairs[f"{side}_colours"].to_pylist() for side in ("first", "second"))
+        pairs = pairs.filter(pa.array(agree(first, second, max_difference)))
+    for pair in pairs.to_pylist():
         sides = [{name: pair[f"{side}_{name}"] for name in _OF_A_COPY} for side in ("first", "second")]
         better, worse = sorted(sides, key=lambda side: str(side["rank"]))
         distance = (pair["first"] ^ pair["second"]).bit_count()
@@ -194,10 +224,16 @@ def second_pictures(group: tuple[int, Iterable[bytes]], out: Path) -> str:
 
 
 def _with_pictures(group: tuple[int, Iterable[bytes]], out: Path, side: str) -> pa.Table:
+    """Return the pairs with the columns of the pictures of that hash: a row for each of several."""
     bucket, blocks = group
     pairs = unpack(blocks, sort_by=side)
     pictures = pq.read_table(_distinct(out, bucket), columns=["phash", *_OF_A_COPY])
-    rows = np.searchsorted(pictures["phash"].to_numpy(), pairs[side].to_numpy())
+    hashes, asked = pictures["phash"].to_numpy(), pairs[side].to_numpy()
+    first = np.searchsorted(hashes, asked, "left")
+    counts = np.searchsorted(hashes, asked, "right") - first
+    of_pair = np.repeat(np.arange(len(pairs)), counts)
+    rows = np.arange(len(of_pair)) - np.repeat(np.cumsum(counts) - counts - first, counts)
+    pairs = pairs.take(pa.array(of_pair))
     for name in _OF_A_COPY:
         pairs = pairs.append_column(f"{side}_{name}", pictures[name].take(pa.array(rows)))
     return pairs

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from filters.sampling import pair_id
+from manifests.schema import ADDED_COLUMNS, INDEX_SCHEMA
 from manifests.store import write_table
 from pipeline.records import Rejection, rejections_table
 
@@ -43,11 +44,19 @@ class IndexPart(Part):
         """Return the shard's rows, each with its pair's id and an empty unit."""
         wanted = columns or [*pq.read_schema(self.path).names, "pair_id", "unit"]
         stored = {*wanted, "url", "caption"} - {"pair_id", "unit"}
-        table = pq.read_table(self.path, columns=sorted(stored))
+        table = with_nulls(pq.read_table(self.path, columns=sorted(stored)), INDEX_SCHEMA)
         pairs = zip(table["url"].to_pylist(), table["caption"].to_pylist(), strict=True)
         ids = pa.array([pair_id(url, caption) for url, caption in pairs], pa.string())
         table = table.append_column("pair_id", ids)
         return table.append_column("unit", pa.repeat("", len(table))).select(wanted)
+
+
+def with_nulls(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return a table with nulls in those columns of a schema that earlier versions did not write."""
+    for name in ADDED_COLUMNS:
+        if name in schema.names and name not in table.column_names:
+            table = table.append_column(schema.field(name), pa.nulls(len(table), schema.field(name).type))
+    return table
 
 
 def write_part(folder: Path, name: str, rows: pa.Table, rejections: Sequence[Rejection]) -> None:

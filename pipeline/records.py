@@ -47,7 +47,7 @@ IMAGE_SCHEMA = pa.schema(
             INDEX_SCHEMA.field(name)
             for name in (
                 *("offset", "num_bytes", "width", "height"),
-                *("original_width", "original_height", "original_bytes", "sha256", "phash"),
+                *("original_width", "original_height", "original_bytes", "sha256", "phash", "colours"),
                 *("http_status", "etag", "last_modified", "final_url", "robots", "opt_out"),
                 "scores",
             )

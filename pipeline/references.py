@@ -22,7 +22,7 @@ from filters.words import words_of
 from manifests.store import MANIFEST_NAME, write_table
 from pipeline.config import Dedup
 from pipeline.fetch.pixels import fingerprint
-from pipeline.parts import IndexPart, Part, parts_in
+from pipeline.parts import IndexPart, Part, parts_in, with_nulls
 from pipeline.runners import run
 from pipeline.sources.folder import SUFFIXES
 
@@ -32,6 +32,7 @@ REFERENCE_SCHEMA = pa.schema(
         "item": pa.string(),  # its path below what was read, or the key of a pair
         "sha256": pa.string(),
         "phash": pa.uint64(),
+        "colours": pa.string(),  # null in lists of earlier versions
         "caption": pa.string(),  # may be null
     }
 )
@@ -92,7 +93,7 @@ class ReferencePart(Part):
             "original_height": pa.repeat(pa.scalar(1, pa.int64()), len(items)),
             "original_bytes": pa.repeat(pa.scalar(0, pa.int64()), len(items)),
         }
-        names = columns or [*made, "sha256", "phash", "caption"]
+        names = columns or [*made, "sha256", "phash", "colours", "caption"]
         return pa.table({name: made[name] if name in made else table[name] for name in names})
 
 
@@ -124,7 +125,7 @@ def read_reference(path: Path, workers: int = 1) -> pa.Table:
         return _read_list(path)
     if (path / MANIFEST_NAME).exists():
         parts = [IndexPart(part.folder, part.name) for part in parts_in(path / "index")]
-        tables = [part.rows(["key", "sha256", "phash", "caption"]) for part in parts]
+        tables = [part.rows(["key", "sha256", "phash", "colours", "caption"]) for part in parts]
         return pa.concat_tables(tables).rename_columns(REFERENCE_SCHEMA.names).cast(REFERENCE_SCHEMA)
     table = hash_pictures(path, workers)
     if not len(table):
@@ -134,17 +135,18 @@ def read_reference(path: Path, workers: int = 1) -> pa.Table:
 
 def _read_list(path: Path) -> pa.Table:
     names = pq.read_schema(path).names
-    if missing := [name for name in REFERENCE_SCHEMA.names if name not in names]:
+    if missing := [name for name in REFERENCE_SCHEMA.names if name not in (*names, "colours")]:
         raise ValueError(
             f"{path} is no list of hashes, it lacks {', '.join(missing)}: make one with "
             "python -m pipeline hashes"
         )
-    return pq.read_table(path, columns=REFERENCE_SCHEMA.names)
+    table = with_nulls(pq.read_table(path, columns=REFERENCE_SCHEMA.names), REFERENCE_SCHEMA)
+    return table.select(REFERENCE_SCHEMA.names)
 
 
 def hash_pictures(path: Path, workers: int) -> pa.Table:
     """Return the rows of all pictures of a folder (those in its tars included) or of one tar, in order. What
-    cannot be decoded is left out: no picture of a dataset can be a copy of it."""
+    cannot be decoded or is blank is left out: no picture of a dataset can be a copy of it."""
     with tempfile.TemporaryDirectory() as name:
         run(HashPictures(path, Path(name)), workers)
         tables = [part.rows() for part in parts_in(Path(name))]
@@ -211,5 +213,4 @@ def _row_of(item: str, data: bytes, caption: str | None) -> dict[str, object] | 
     prints = fingerprint(data)
     if isinstance(prints, Drop):
         return None
-    sha256, phash = prints
-    return {"item": item, "sha256": sha256, "phash": phash, "caption": caption}
+    return {"item": item, **prints._asdict(), "caption": caption}

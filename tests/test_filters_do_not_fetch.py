@@ -37,7 +37,7 @@ def test_domains_cover_what_is_under_them_and_prefixes_what_begins_so(url: str, 
 
 @pytest.mark.parametrize(("sha256", "blocked"), [("ab" * 32, True), ("cd" * 32, True), ("ef" * 32, False)])
 def test_a_listed_file_is_found_by_its_hash(sha256: str, blocked: bool) -> None:
-    assert (DoNotFetch.parse(LIST).check_sha256(sha256) is not None) is blocked
+    assert (DoNotFetch.parse(LIST).check_file({"sha256": sha256}) is not None) is blocked
 
 
 @pytest.mark.parametrize(("phash", "blocked"), [(0xFF, True), (0xF0, True), (0xE0, False), (1 << 63, False)])

@@ -12,6 +12,7 @@ from cykooz_resizer import CpuExtensions, FilterType, ResizeAlg, ResizeOptions, 
 from PIL import Image
 
 from filters.checks import ImageChecks
+from filters.contrast import Contrast
 from filters.images import ImageRules, read_header, sniff_format
 from manifests.verify import verify
 from pipeline.build import build
@@ -27,7 +28,7 @@ from tests.test_pipeline_fetch_pixels import UNDO, quarters, saved, textured
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 
-ANY_SIZE = ImageChecks(header=ImageRules(min_side_px=1, max_aspect=1e6))
+ANY_SIZE = ImageChecks(header=ImageRules(min_side_px=1, max_aspect=1e6), contrast=Contrast(min_contrast=0))
 
 
 def stored(data: bytes, encode: Encode) -> EncodedPicture:

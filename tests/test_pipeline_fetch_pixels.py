@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 
 from filters.checks import ImageChecks
+from filters.contrast import Contrast
 from filters.images import ImageRules, read_header
 from filters.reasons import Drop, Reason
 from pipeline.fetch.decode import Decoded, dct_scale, decode
@@ -19,7 +20,8 @@ from pipeline.fetch.pixels import EncodedPicture, encode_picture, thumbnail
 from pipeline.limits import Encode
 
 BAD_IMAGES = Path(__file__).parent.parent / "../shared/data/badimages"
-ALL_SIDES = ImageChecks(header=ImageRules(min_side_px=1, max_aspect=100.0))
+ALL_SIDES = ImageChecks(header=ImageRules(min_side_px=1, max_aspect=100.0), contrast=Contrast(min_contrast=0))
+BLANK_TOO = ImageChecks(contrast=Contrast(min_contrast=0))
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
@@ -42,7 +44,7 @@ def saved(image: Image.Image, name: str = "PNG", **options: object) -> bytes:
 
 
 def stored(data: bytes, side_px: int = 256) -> EncodedPicture:
-    picture = encode_picture(data, ImageChecks(), Encode(side_px=side_px))
+    picture = encode_picture(data, BLANK_TOO, Encode(side_px=side_px))
     assert isinstance(picture, EncodedPicture), picture
     return picture
 

@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from filters.checks import ImageChecks
+from filters.contrast import Contrast
 from filters.images import ImageHeader, ImageRules, read_header
 from filters.reasons import Drop, Reason
 from pipeline.fetch.decode import Decoded, dct_scale, decode
@@ -31,7 +32,7 @@ from tests.test_pipeline_fetch_decoders import workers_of
 
 DATA = Path(__file__).parent.parent / "../shared/data"
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-ANY_SIZE = ImageChecks(header=ImageRules(min_side_px=1, max_aspect=1e6))
+ANY_SIZE = ImageChecks(header=ImageRules(min_side_px=1, max_aspect=1e6), contrast=Contrast(min_contrast=0))
 MAX_MEMORY_MB = 400
 TASK = Task(ANY_SIZE, Encode(), Decode(max_memory_mb=MAX_MEMORY_MB))
 BASE_MB = 150  # what a decoder takes before its first picture, and may keep for the next

@@ -89,7 +89,8 @@ def test_a_list_of_hashes_is_that_of_its_folder_and_of_its_tar(tmp_path: Path) -
     listed = read_reference(tmp_path / "list.parquet")
     assert listed["item"].to_pylist() == ["a.jpg", "b.jpg"]
     assert listed["caption"].to_pylist() == ["one", None]
-    assert (listed["sha256"][0].as_py(), listed["phash"][0].as_py()) == fingerprint(picture(1))
+    made = tuple(listed[name][0].as_py() for name in ("sha256", "phash", "colours"))
+    assert made == fingerprint(picture(1))
     assert read_reference(tmp_path / "set.tar").drop(["item"]) == listed.drop(["item"])
 
 

@@ -39,6 +39,7 @@ class Task(NamedTuple):
     checks: ImageChecks
     encode: Encode
     limits: Decode
+    with_pdq: bool = False
 
 
 class Lane(NamedTuple):
@@ -116,7 +117,7 @@ def answer_of(kind: bytes, data: bytes, task: Task, boxes: Boxes) -> tuple[dict[
     if kind == THUMBNAIL:
         small = thumbnail(data) or b""
         return {"size": len(small)}, small
-    picture = encode_picture(data, task.checks, task.encode, boxes)
+    picture = encode_picture(data, task.checks, task.encode, boxes, with_pdq=task.with_pdq)
     if isinstance(picture, Drop):
         return {"drop": (picture.reason, picture.detail)}, b""
     measured = {name: getattr(picture, name) for name in picture.__slots__ if name != "data"}

@@ -14,7 +14,8 @@ from typing import IO, Any
 import pyarrow.parquet as pq
 import uvloop
 
-from filters.hashes import check_hash, sha256_hex
+from filters.do_not_fetch import read_do_not_fetch
+from filters.hashes import check_hash
 from filters.reasons import Drop, Reason
 from manifests.store import written_whole
 from pipeline.config import BuildConfig
@@ -68,7 +69,8 @@ async def _fetch_all(
     num_decoders: int,
 ) -> None:
     open_units = asyncio.Semaphore(MAX_OPEN_UNITS)
-    task = Task(config.image, config.encode, config.decode)
+    listed = read_do_not_fetch(config.fetch.do_not_fetch)
+    task = Task(config.image, config.encode, config.decode, with_pdq=bool(listed.pdqs))
     async with (
         Decoders(task, num_decoders) as decoders,
         open_client(network, config.fetch, room=decoders.room) as client,
@@ -148,11 +150,12 @@ class _Unit:
             if isinstance(picture, Drop):
                 self.tally.add(f"image/dropped/{picture.reason}")
                 # A picture without a hash cannot be told from a listed one: then none is shown.
-                shown = number < PAIRS_WITH_THUMBNAILS and not self.client.do_not_fetch.phashes
+                shown = number < PAIRS_WITH_THUMBNAILS and not self.client.do_not_fetch.lists_looks
                 small = await self.decoders.thumbnail(data) if shown else None
                 self.rejections.append(reject(IMAGE, picture, pair, thumbnail=small))
             else:
-                if drop := self.client.do_not_fetch.check_phash(picture.phash):
+                listed = self.client.do_not_fetch
+                if drop := listed.check_phash(picture.phash) or listed.check_pdq(picture.pdq):
                     self.tally.add(f"image/dropped/{drop.reason}")
                     self.rejections.append(reject(IMAGE, drop, pair))
                 else:
@@ -168,9 +171,7 @@ class _Unit:
             found = Download(body=data)
         else:
             found = Drop(Reason.SOURCE_ERROR, "the file is gone or empty")
-        if isinstance(found, Drop) or not self.client.do_not_fetch.sha256s:
-            return found
-        return self.client.do_not_fetch.check_sha256(sha256_hex(found.body)) or found
+        return found if isinstance(found, Drop) else self.client.do_not_fetch.check_bytes(found.body) or found
 
     def stage(self, pair: Row, download: Download, picture: EncodedPicture, tar: IO[bytes]) -> None:
         row = stage_picture(tar, self.name, pair, picture, self.config.encode.format)

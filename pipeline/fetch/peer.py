@@ -22,9 +22,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from filters.checks import screen_pixels
+from filters.colours import colours_of
 from filters.do_not_fetch import DoNotFetch, read_do_not_fetch
-from filters.hashes import phash
+from filters.hashes import phash, small_grey
 from filters.images import ImageHeader
+from filters.pdq import pdq_of
 from filters.reasons import Drop, Reason
 from manifests.store import write_table, written_whole
 from pipeline.config import BuildConfig
@@ -195,12 +198,22 @@ class _Unit:
         header = ImageHeader(
             format="unknown", width_px=picture.original_width, height_px=picture.original_height
         )
-        drops = (check.check_header(header) for _, check in self.config.image)
-        listed = self.do_not_fetch.check_phash(picture.phash)
-        if drop := next(filter(None, drops), None) or listed:
+        drops = (check.check_header(header) for _, check in self.config.image.of_headers())
+        if drop := next(filter(None, drops), None) or self._check_pixels(data, picture):
             self._drop("image", drop, pair)
             return None
         return picture
+
+    def _check_pixels(self, data: bytes, picture: EncodedPicture) -> Drop | None:
+        listed = self.do_not_fetch
+        with Image.open(io.BytesIO(data)) as image:
+            grey, pdq = small_grey(image.convert("RGB")), pdq_of(image) if listed.pdqs else None
+        return (
+            screen_pixels(grey, self.config.image)
+            or listed.check_file({"sha256": picture.sha256})
+            or listed.check_phash(picture.phash)
+            or listed.check_pdq(pdq)
+        )
 
     def _drop(self, stage: str, drop: Drop, pair: Row) -> None:
         self.tally.add(f"{stage}/dropped/{drop.reason}")
@@ -234,10 +247,11 @@ def _drop_of_download(told: Row | None, pair: Row) -> Drop | None:
 
 def _picture(told: Row, data: bytes) -> EncodedPicture:
     with Image.open(io.BytesIO(data)) as image:
-        bits = phash(image.convert("RGB"))
+        pixels = image.convert("RGB")
     return EncodedPicture(
         data=data,
         **{name: told[name] for name in ("width", "height", "original_width", "original_height", "sha256")},
         original_bytes=None,
-        phash=bits,
+        phash=phash(pixels),
+        colours=colours_of(pixels),
     )

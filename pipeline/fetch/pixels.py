@@ -4,12 +4,15 @@ What happens here runs in the processes of `decoders`, which a hostile picture m
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from PIL import Image
 
-from filters.checks import ImageChecks, screen_image, without_header
-from filters.hashes import phash, sha256_hex
+from filters.checks import ImageChecks, screen_image, screen_pixels, without_header
+from filters.colours import colours_of
+from filters.hashes import phash_of, sha256_hex, small_grey
 from filters.images import read_header, sniff_format
+from filters.pdq import pdq_of
 from filters.reasons import Drop
 from pipeline.fetch.blur import Boxes, blurred
 from pipeline.fetch.decode import Decoded, dct_scale, decode
@@ -39,10 +42,20 @@ class EncodedPicture:
     original_bytes: int | None  # None where another package has fetched it and did not say
     sha256: str
     phash: int
+    colours: str
+    pdq: str | None = None  # where it was asked for
+
+
+class Fingerprint(NamedTuple):
+    """By what a picture is told from others."""
+
+    sha256: str
+    phash: int
+    colours: str
 
 
 def encode_picture(
-    data: bytes, checks: ImageChecks, encode: Encode, boxes: Boxes = ()
+    data: bytes, checks: ImageChecks, encode: Encode, boxes: Boxes = (), *, with_pdq: bool = False
 ) -> EncodedPicture | Drop:
     """Return the picture of a file as it is to be stored, `boxes` blurred, or why it is not kept. Its hashes
     are those of the whole picture."""
@@ -59,6 +72,9 @@ def encode_picture(
         return decoded
     if isinstance(hashed, Drop):
         return hashed
+    grey = small_grey(hashed.image)
+    if drop := screen_pixels(grey, checks):
+        return drop
     stored = fit(blurred(decoded.image, boxes), decoded.full_size, encode)
     as_it_is = None if boxes else passed_through(data, decoded, stored, encode)
     return EncodedPicture(
@@ -69,15 +85,22 @@ def encode_picture(
         original_height=header.height_px,
         original_bytes=len(data),
         sha256=sha256_hex(data),
-        phash=phash(hashed.image),
+        phash=phash_of(grey),
+        colours=colours_of(hashed.image),
+        pdq=pdq_of(hashed.image) if with_pdq else None,
     )
 
 
-def fingerprint(data: bytes) -> tuple[str, int] | Drop:
-    """Return the SHA-256 and the perceptual hash of a picture file, as `encode_picture` would."""
+def fingerprint(data: bytes) -> Fingerprint | Drop:
+    """Return what tells a picture file from others, as `encode_picture` would; a Drop where it cannot be
+    decoded or is blank."""
     header = read_header(data)
     hashed = decode(data, header, dct_scale(header, HASH_SIDE_PX)) if header else without_header(data)
-    return hashed if isinstance(hashed, Drop) else (sha256_hex(data), phash(hashed.image))
+    if isinstance(hashed, Drop):
+        return hashed
+    grey = small_grey(hashed.image)
+    drop = screen_pixels(grey, ImageChecks())
+    return drop or Fingerprint(sha256_hex(data), phash_of(grey), colours_of(hashed.image))
 
 
 def passed_through(data: bytes, decoded: Decoded, stored: Image.Image, encode: Encode) -> bytes | None:

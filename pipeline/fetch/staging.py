@@ -15,7 +15,7 @@ def stage_picture(tar: IO[bytes], unit: str, pair: Row, picture: EncodedPicture,
     offset = append_member(tar, f"{pair['pair_id']}.{ending}", picture.data)
     return {
         **pair,
-        **{name: getattr(picture, name) for name in picture.__slots__ if name != "data"},
+        **{name: getattr(picture, name) for name in picture.__slots__ if name not in ("data", "pdq")},
         "key": content_key(picture.sha256, pair["caption"]),
         "unit": unit,
         "offset": offset,
