@@ -16,11 +16,13 @@ from manifests.store import open_dataset, read_manifest
 from manifests.verify import verify
 from pipeline.build import build
 from pipeline.config import BuildConfig, RunOptions, Scores
+from pipeline.parts import parts_in
 from pipeline.recipes import laptop
+from pipeline.runners import run
+from pipeline.score import ScorePictures
 from pipeline.sources.folder import Folder
 from tests.fakes import make_picture
 from tests.scorers import make_scorer
-from tests.small_world import contents
 
 SIDE_PX = 80
 NUM_PICTURES = 24
@@ -47,9 +49,9 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> BuildConfig:
     return replace(plain, queries=queries, sources=sources, fetch=fetch, dedup=dedup, scores=scores)
 
 
-def built(config: BuildConfig, root: Path, workers: int = 1) -> dict[str, float]:
+def built(config: BuildConfig, root: Path) -> dict[str, float]:
     """Build; return the scores by key as the index has them."""
-    build(config, RunOptions(dataset=root, workers=workers, quiet=True))
+    build(config, RunOptions(dataset=root, quiet=True))
     assert list(verify(root)) == []
     dataset = open_dataset(root)
     rows = [row for shard in dataset.manifest.shards for row in dataset.read_index(shard).to_pylist()]
@@ -109,21 +111,17 @@ def test_limits_drop_what_is_below_and_above_and_keep_what_is_at_them(
     assert stages["score"].num_in == NUM_PICTURES
 
 
-def test_two_workers_score_the_same_bytes_and_half_a_phase_goes_on(
+def test_two_workers_score_the_same_bytes_and_leave_what_is_there(
     config: BuildConfig, scored: tuple[Path, dict[str, float]], tmp_path: Path
 ) -> None:
-    root = tmp_path / "dataset"
-    built(config, root, workers=2)
-    assert contents(root) == contents(scored[0])
-    (root / "manifest.json").unlink()
-    parts = sorted((root / "work" / "scored").glob("*.parquet"))
-    assert len(parts) > 1
-    before = parts[0].stat().st_mtime_ns
-    parts[1].unlink()
-    (root / "work" / "scored" / "_done").unlink()
-    built(config, root)
-    assert parts[0].stat().st_mtime_ns == before
-    assert contents(root) == contents(scored[0])
+    work = scored[0] / "work"
+    expected = {path.name: path.read_bytes() for path in (work / "scored").glob("*.parquet")}
+    first = tmp_path / min(expected)
+    first.write_bytes(b"a part that is there")
+    run(ScorePictures(parts_in(work / "fetched"), config.scores, tmp_path), workers=2)
+    found = {path.name: path.read_bytes() for path in tmp_path.glob("*.parquet")}
+    assert found == expected | {first.name: b"a part that is there"}
+    assert len(expected) > 1
 
 
 def test_without_a_model_there_is_no_phase_and_no_score(config: BuildConfig, tmp_path: Path) -> None:
