@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +113,12 @@ def test_a_description_that_is_no_json_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.json").write_text(json.dumps({"name": "nsfw"}))
     with pytest.raises(ValueError, match=r"is no description of a model \('path'\)"):
         read_scorer(tmp_path / "text.json")
+
+
+def test_without_onnxruntime_a_line_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)  # as if it were not installed
+    scorer = read_scorer(make_scorer(tmp_path, name="unseen"))
+    with pytest.raises(ValueError, match=r"^scores need onnxruntime. Next: pip install 'openwit\[onnx\]'$"):
+        check_scorer(scorer)

@@ -7,6 +7,7 @@ from manifests.report import galleries, sections
 from manifests.report.coverage import collect_coverage, coverage_section
 from manifests.report.data import collect_pairs, collect_queries, group_duplicates, read_samples
 from manifests.report.page import render_page
+from manifests.report.scores import collect_scores, scores_section
 from manifests.store import open_dataset, write_bytes
 
 NUM_CLUSTERS_SHOWN = 12
@@ -42,6 +43,7 @@ def write_report(root: Path) -> Path:
             coverage_section(coverage),
             sections.captions_section(pairs),
             sections.sizes_section(pairs),
+            scores_section(collect_scores(dataset)),
             galleries.duplicates_section(dataset, groups, pairs),
             galleries.rejections_section(samples),
             sections.config_section(dataset.manifest),
