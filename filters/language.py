@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from fasttext import FastText
 
-from filters.english import known_share, letters_of
+from filters.english import english_words, known_share, letters_of
 from filters.reasons import Drop, Reason
 
 _LABEL = "__label__"
@@ -67,13 +67,7 @@ class Language:
 
     def measure_all(self, captions: list[str]) -> list[LanguageGuess]:
         """Return what `measure` returns for each caption, in less time."""
-        if self.keep != ("en",):
-            return self.guess_all(captions)
-        shares = [1.0 if caption.isascii() else latin_share(caption) for caption in captions]
-        least = self.min_latin_share
-        latin = [caption for caption, share in zip(captions, shares, strict=True) if share >= least]
-        guesses = iter(self.guess_all(latin))
-        return [next(guesses) if share >= least else _other_script(share) for share in shares]
+        return self._guess_all(captions, self.min_latin_share if self.keep == ("en",) else 0.0)
 
     def guess(self, text: str) -> LanguageGuess:
         """Return the likeliest language of a text, its probability, and how English its words are.
@@ -81,21 +75,25 @@ class Language:
         The model is shown words in lower case without signs: of those it is surest. It has seen little text
         in capitals, and takes Title Case for names. Raises ValueError where its file is missing.
         """
-        return self.guess_all([text])[0]
+        return self._guess_all([text], 0.0)[0]
 
-    def guess_all(self, texts: list[str]) -> list[LanguageGuess]:
-        """Return what `guess` returns for each text, in less time."""
+    def _guess_all(self, texts: list[str], min_latin_share: float) -> list[LanguageGuess]:
+        """Return the guess of each text; those with less Latin are not shown to the model."""
         predict = _model(self.model_path).f.predict  # fastText's own wrapper does not work with NumPy 2
+        words, prefix = english_words(), len(_LABEL)
         guesses = []
         for text in texts:
+            if min_latin_share and not text.isascii() and (share := latin_share(text)) < min_latin_share:
+                guesses.append(LanguageGuess(_UNDETERMINED, share))
+                continue
             letters = letters_of(text)
             # It takes bytes as well as texts, and a character cut in two does no harm.
             ((score, label),) = predict(letters[:_MAX_BYTES] + b"\n", 1, 0.0, "strict")
             score = score if score < 1 else 1.0  # sums of probabilities come out a little higher
+            known = 0.0
             if label == _ENGLISH:
-                guesses.append(LanguageGuess("en", score, known_share(letters) if score < SURE else 1.0))
-            else:
-                guesses.append(LanguageGuess(label.removeprefix(_LABEL), score))
+                known = known_share(letters, words) if score < SURE else 1.0
+            guesses.append(LanguageGuess(label[prefix:], score, known))
         return guesses
 
     def check(self, guess: LanguageGuess) -> Drop | None:
@@ -130,10 +128,6 @@ def latin_share(text: str) -> float:
 
 def _is_latin(letter: str) -> bool:
     return letter < "\u0250" or "\u1e00" <= letter < "\u1f00" or "\uff21" <= letter <= "\uff5a"
-
-
-def _other_script(share: float) -> LanguageGuess:
-    return LanguageGuess(_UNDETERMINED, share)
 
 
 @cache

@@ -18,13 +18,13 @@ SHARES = [
 
 @pytest.mark.parametrize(("caption", "share"), SHARES)
 def test_the_share_of_known_letters_is_counted(caption: str, share: float) -> None:
-    assert known_share(letters_of(caption)) == pytest.approx(share)
+    assert known_share(letters_of(caption), english_words()) == pytest.approx(share)
 
 
 @given(st.text(st.characters(exclude_categories=())))
 def test_any_text_has_a_share(text: str) -> None:
     letters = letters_of(text)
-    assert 0 <= known_share(letters) <= 1
+    assert 0 <= known_share(letters, english_words()) <= 1
     letters.decode()
 
 
