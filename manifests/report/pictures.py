@@ -14,8 +14,9 @@ from manifests.report.page import text
 from manifests.store import Dataset
 
 THUMBNAIL_PX = 192  # twice the width on a common screen would cost four times the bytes
-# Reasons whose captions and addresses are masked: what was dropped for its words need not be read here.
-MASKED_REASONS = frozenset({"caption_unsafe", "url_blocked"})
+# Reasons whose captions and addresses are masked: what was dropped for its words need not be read here, and
+# whom it names is nobody's business.
+MASKED_REASONS = frozenset({"caption_unsafe", "caption_toxic", "caption_personal_data", "url_blocked"})
 
 Row = dict[str, Any]
 
