@@ -44,9 +44,9 @@ class Show:
             reasons = ", ".join(f"{reason} {count:,}" for reason, count in stage.dropped.items())
             print(f"  {stage.stage:<10} {stage.num_in:>12,} -> {stage.num_out:>12,}  {reasons}")
         for change in manifest.history:
-            asked = " ".join(f"{value}" for value in change.request.get("where", ()))
+            asked = " ".join([change.kind, *map(str, change.request.get("where", ()))])
             word = "kept" if change.kind == "score" else "gained"
-            print(f"{change.kind} {asked}: {change.num_gained:,} {word} of {change.num_tried:,} tried")
+            print(f"{asked}: {change.num_gained:,} {word} of {change.num_tried:,} tried")
         return 0
 
 
