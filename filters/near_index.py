@@ -4,12 +4,14 @@ The same cut as in `near`: of one block more than the bits that may differ, one 
 the listed hashes for each block, sorted with it in front, and those that share it with the hash are compared.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from filters.near import ALL_BITS, HASH_BITS, Hashes, check_distance, rows_of
 
-FEW = 4_000  # listed hashes that are compared as fast one by one as found by their blocks
+FEW = 50_000  # listed hashes that are compared as fast one by one as found by their blocks
 
 
 class NearIndex:
@@ -31,13 +33,13 @@ class NearIndex:
             return self._best(self._hashes, asked)
         found = []
         for row, arranged in zip(self._rows, self._sorted, strict=True):
-            moved = row.arrange(asked)
+            moved = row.arrange_one(value)
             behind = HASH_BITS - row.key_bits
-            low = int(moved[0]) >> behind << behind
+            low = moved >> behind << behind
             ends = np.array([low, low | (ALL_BITS >> row.key_bits)], dtype=np.uint64)
             start, stop = arranged.searchsorted(ends[0], "left"), arranged.searchsorted(ends[1], "right")
             near = arranged[start:stop]
-            near = near[np.bitwise_count(near ^ moved) <= self.max_distance]
+            near = near[np.bitwise_count(near ^ np.uint64(moved)) <= self.max_distance]
             if len(near):
                 found.append(row.restore(near))
         return self._best(np.concatenate(found), asked) if found else None
@@ -51,23 +53,26 @@ class NearIndex:
 
 
 class WideIndex:
-    """Listed hashes of more bits, each compared: for 256 bits, of which 31 may differ, no cut spares much."""
+    """Listed hashes of 256 bits, each compared: no cut spares much where 31 bits may differ. Unrelated ones
+    differ in more than that in their first half already. 32 bytes for each hash."""
 
-    def __init__(self, hashes: tuple[str, ...], max_distance: int) -> None:
-        """Take hashes of equally many hex digits."""
+    def __init__(self, hashes: Iterable[str], max_distance: int) -> None:
+        """Take hashes of 64 hex digits."""
         self.max_distance = max_distance
-        self._listed = np.array(sorted(set(hashes)))
-        self._columns = np.ascontiguousarray(self._words("".join(self._listed), len(self._listed)).T)
+        words = _words("".join(sorted(set(hashes))))
+        self._columns = np.ascontiguousarray(words.T)
 
     def nearest(self, value: str) -> tuple[str, int] | None:
         """Return the nearest listed hash and its distance, the first of equally near ones, or None."""
-        distances = np.zeros(len(self._listed), dtype=np.uint16)
-        for column, word in zip(self._columns, self._words(value, 1)[0], strict=True):
-            distances += np.bitwise_count(column ^ word)
-        place = int(np.argmin(distances))
-        distance = int(distances[place])
-        return (str(self._listed[place]), distance) if distance <= self.max_distance else None
+        asked = _words(value)[0]
+        first_half = sum(np.bitwise_count(self._columns[n] ^ asked[n]) for n in range(2))
+        near = self._columns[:, np.asarray(first_half) <= self.max_distance]
+        distances = np.bitwise_count(near ^ asked[:, None]).sum(axis=0)
+        place = int(distances.argmin()) if len(distances) else 0
+        if not len(distances) or distances[place] > self.max_distance:
+            return None
+        return near[:, place].tobytes().hex(), int(distances[place])
 
-    @staticmethod
-    def _words(digits: str, num_hashes: int) -> NDArray[np.uint64]:
-        return np.frombuffer(bytes.fromhex(digits), dtype=np.uint64).reshape(num_hashes, -1)
+
+def _words(digits: str) -> NDArray[np.uint64]:
+    return np.frombuffer(bytes.fromhex(digits), dtype=np.uint64).reshape(-1, 4)

@@ -9,15 +9,15 @@ import importlib.util
 import numpy as np
 from PIL import Image
 
-PDQ_BITS = 256
+PACKAGE = "pdqhash"
 MAX_PDQ_BITS = 31  # in which a picture may differ from a listed one: what its makers advise
 
 
 def check_pdq() -> None:
     """Raise ValueError where PDQ cannot be computed on this machine."""
-    if importlib.util.find_spec("pdqhash") is None:
+    if importlib.util.find_spec(PACKAGE) is None:
         raise ValueError(
-            "the do-not-fetch list holds pdq: entries, and the package pdqhash is not installed: "
+            f"the do-not-fetch list holds pdq: entries, and the package {PACKAGE} is not installed: "
             'pip install "openwit[pdq]", or take those entries out'
         )
 

@@ -1,5 +1,6 @@
 """The do-not-fetch list: what each kind of line covers and what it leaves alone."""
 
+from hashlib import md5, sha256
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,12 @@ https://Photos.example.net:443/private/
 sha256:{"ab" * 32}
 {"CD" * 32}
 phash:00000000000000ff
+MD5:{"0A" * 16}
+{"0b" * 16}
+000000ff00000000
+https://*.wild.example/*/private/*.JPG
+http://old.example/*
+*.starred.example
 """
 
 
@@ -29,25 +36,66 @@ phash:00000000000000ff
         ("https://photos.example.net/private", False),
         ("https://photos.example.net/public/a.jpg", False),
         ("http://photos.example.net/private/a.jpg", False),
+        ("https://a.b.wild.example/x/y/private/1.JPG", True),
+        ("https://a.wild.example/x/private/y/private/z.JPG", True),
+        ("https://a.wild.example/private/1.JPG", False),
+        ("https://a.wild.example/x/private/1.jpg", False),
+        ("https://a.wild.example/x/private/1.JPG?size=2", False),
+        ("https://evil.test/.wild.example/x/private/1.JPG", False),
+        ("http://old.example/", True),
+        ("http://old.example.test/", False),
+        ("http://a.starred.example/", True),
     ],
 )
-def test_domains_cover_what_is_under_them_and_prefixes_what_begins_so(url: str, blocked: bool) -> None:
+def test_domains_prefixes_and_patterns_cover_what_they_say(url: str, blocked: bool) -> None:
     assert (DoNotFetch.parse(LIST).check_url(url) is not None) is blocked
 
 
-@pytest.mark.parametrize(("sha256", "blocked"), [("ab" * 32, True), ("cd" * 32, True), ("ef" * 32, False)])
-def test_a_listed_file_is_found_by_its_hash(sha256: str, blocked: bool) -> None:
-    assert (DoNotFetch.parse(LIST).check_file({"sha256": sha256}) is not None) is blocked
+@pytest.mark.parametrize(("digits", "blocked"), [("ab" * 32, True), ("cd" * 32, True), ("ef" * 32, False)])
+def test_a_listed_file_is_found_by_its_hash(digits: str, blocked: bool) -> None:
+    assert (DoNotFetch.parse(LIST).check_file({"sha256": digits}) is not None) is blocked
 
 
-@pytest.mark.parametrize(("phash", "blocked"), [(0xFF, True), (0xF0, True), (0xE0, False), (1 << 63, False)])
+@pytest.mark.parametrize(("digits", "blocked"), [("0a" * 16, True), ("0b" * 16, True), ("0c" * 16, False)])
+def test_a_listed_file_is_found_by_its_md5(digits: str, blocked: bool) -> None:
+    assert (DoNotFetch.parse(LIST).check_file({"md5": digits}) is not None) is blocked
+
+
+def test_bytes_are_hashed_in_each_way_that_is_listed() -> None:
+    listed = DoNotFetch.parse(f"md5:{md5(b'one').hexdigest()}\n{sha256(b'two').hexdigest()}")
+    drops = [listed.check_bytes(data) for data in (b"one", b"two", b"three")]
+    assert [drop and drop.detail.split()[0] for drop in drops] == ["md5", "sha256", None]
+
+
+def test_many_stars_take_no_time_on_a_long_url() -> None:
+    listed = DoNotFetch.parse("https://*.example.com/" + "*a" * 12 + "*b")
+    assert listed.check_url("https://x.example.com/" + "a" * 20_000) is None
+
+
+@pytest.mark.parametrize(("bits", "blocked"), [(0, True), (31, True), (32, False)])
+def test_a_listed_picture_is_found_within_31_bits_of_pdq(bits: int, blocked: bool) -> None:
+    listed = DoNotFetch.parse(f"pdq:{0:064x}")
+    assert (listed.check_pdq(f"{(1 << bits) - 1:064x}") is not None) is blocked
+
+
+@pytest.mark.parametrize(
+    ("phash", "blocked"), [(0xFF << 32, True), (0xFF, True), (0xF0, True), (0xE0, False), (1 << 63, False)]
+)
 def test_a_listed_picture_is_found_within_four_bits(phash: int, blocked: bool) -> None:
     assert (DoNotFetch.parse(LIST).check_phash(phash) is not None) is blocked
 
 
 @pytest.mark.parametrize(
     "line",
-    ["example", "ftp://example.com/", "sha256:abc", "phash:12", "example.com/path", "http://u:p@a.com/"],
+    [
+        "example",
+        "ftp://example.com/",
+        "sha256:abc",
+        "phash:12",
+        "example.com/path",
+        "http://u:p@a.com/",
+        "pdq:12",
+    ],
 )
 def test_a_line_that_could_never_match_is_refused_with_its_number(line: str) -> None:
     with pytest.raises(ValueError, match=r"list.txt, line 2: .* write it as one of these"):

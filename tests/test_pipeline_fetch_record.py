@@ -6,6 +6,8 @@ import tarfile
 import uuid
 import zlib
 from dataclasses import replace
+from hashlib import md5
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from PIL import Image
 from yarl import URL
 
 from filters.hashes import phash, sha256_hex
+from filters.pdq import pdq_of
 from filters.reasons import Drop
 from manifests.schema import ADDED_COLUMNS, INDEX_SCHEMA
 from manifests.store import write_table
@@ -95,14 +98,19 @@ def test_an_index_of_an_earlier_version_is_still_one() -> None:
     assert not is_index(INDEX_SCHEMA.append(pa.field("more", pa.string())))
 
 
-@pytest.mark.parametrize("kind", ["sha256", "phash"])
+@pytest.mark.parametrize("kind", ["sha256:", "phash:", "md5:", "pdq:", ""])
 def test_a_listed_picture_is_never_written(tmp_path: Path, kind: str) -> None:
     listed, other = picture(1), picture(2)
     hashes = {
-        "sha256": sha256_hex(listed),
-        "phash": f"{phash(Image.open(io.BytesIO(listed)).convert('RGB')):016x}",
+        "": sha256_hex(listed),  # as organisations hand lists out
+        "sha256:": sha256_hex(listed),
+        "md5:": md5(listed).hexdigest(),
+        "phash:": f"{phash(Image.open(io.BytesIO(listed)).convert('RGB')):016x}",
+        "pdq:": pdq_of(Image.open(io.BytesIO(listed))) if find_spec("pdqhash") else None,
     }
-    (tmp_path / "list.txt").write_text(f"{kind}:{hashes[kind]}\n")
+    if hashes[kind] is None:
+        pytest.skip("pdqhash is not installed: PDQ is an extra")
+    (tmp_path / "list.txt").write_text(f"{kind}{hashes[kind]}\n")
     content = Web()
     content.add(f"{HOST}/listed.png", Resource(body=listed))
     content.add(f"{HOST}/other.png", Resource(body=other))
