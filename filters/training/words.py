@@ -19,7 +19,7 @@ from filters.english import choose_words
 _HEADER = """\
 # English words: those of WordNet 3.0 (Princeton University, WordNet licence), short and inflected ones
 # only where a sample of the English Wikipedia uses them, and function words. One per line.
-# Made by `python -m filters.training.words`; not to be edited.
+# Licence: words_en.licence.txt. Made by `python -m filters.training.words`; not to be edited.
 """
 _PAGE = re.compile(r"<text[^>]*>(.*?)</text>", re.DOTALL)
 _MARKUP = re.compile(
