@@ -66,12 +66,12 @@ class Dedup:
         require(levels, self.max_colour_difference, "dedup.max-colour-difference must be 0 to 255, or None")
 
 
-DESCRIPTION = tyro.constructors.PrimitiveConstructorSpec[OnnxScorer](
-    nargs=1,
-    metavar="FILE",
-    instance_from_str=lambda words: read_scorer(Path(words[0])),
-    is_instance=lambda value: isinstance(value, OnnxScorer),
-    str_from_instance=lambda scorer: [scorer.name],
+DESCRIPTIONS = tyro.constructors.PrimitiveConstructorSpec[tuple[OnnxScorer, ...]](
+    nargs="*",
+    metavar="[FILE [FILE ...]]",
+    instance_from_str=lambda words: tuple(read_scorer(Path(word)) for word in words),
+    is_instance=lambda value: isinstance(value, tuple),
+    str_from_instance=lambda scorers: [scorer.name for scorer in scorers],
 )
 
 
@@ -79,7 +79,7 @@ DESCRIPTION = tyro.constructors.PrimitiveConstructorSpec[OnnxScorer](
 class Scores:
     """Models that score pictures after the fetch; all scores are kept beside the pictures."""
 
-    onnx: tuple[Annotated[OnnxScorer, DESCRIPTION], ...] = ()
+    onnx: Annotated[tuple[OnnxScorer, ...], DESCRIPTIONS] = ()
     """Descriptions of models in ONNX, JSON files: {"name": "nsfw", "path": "nsfw.onnx", "side_px": 224, ...};
     filters/image_scores.py lists the fields. They need pip install 'openwit[onnx]'."""
     min_score: tuple[str, ...] = ()
