@@ -158,6 +158,9 @@ def test_what_img2dataset_cannot_do_is_refused(tmp_path: Path) -> None:
         ValueError, match=r"hash-type must be sha256 with fetch.engine img2dataset, not 'md5'"
     ):
         check_engine(BuildConfig(fetch=peer, sources=hashed))
+    (tmp_path / "list.txt").write_text("md5:" + "0" * 32)
+    with pytest.raises(ValueError, match=r"holds md5 entries, and fetch\.engine"):
+        check_engine(BuildConfig(fetch=replace(peer, do_not_fetch=str(tmp_path / "list.txt"))))
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,11 @@ def check_engine(config: BuildConfig) -> None:
         raise ValueError(
             f"table.hash-type must be sha256 with fetch.engine img2dataset, not {table.hash_type!r}"
         )
+    if read_do_not_fetch(config.fetch.do_not_fetch).md5s:
+        raise ValueError(
+            "fetch.do-not-fetch holds md5 entries, and fetch.engine img2dataset tells no md5 of what it "
+            "fetches: take openwit, or take them out"
+        )
     look = "import importlib.util, sys; sys.exit(importlib.util.find_spec('img2dataset') is None)"
     try:
         status = subprocess.run([python_of(config), "-c", look], check=False).returncode
