@@ -35,10 +35,17 @@ def plain_spellings(caption: str) -> list[str]:
     >>> plain_spellings("p0rn"), plain_spellings("p.o.r.n"), plain_spellings("1940 Ford V8")
     (['porn'], ['porn'], [])
     """
-    text = _LEET_WORD.sub(_without_leet, _plain_letters(caption[:_MAX_CHARS]))
-    joined = _SPACED.sub(lambda found: _NOT_LETTER.sub("", found[0]), text)
-    after_article = _SPACED.sub(lambda found: (found[1] or "") + _NOT_LETTER.sub("", found[2]), text)
-    readings = (joined, after_article, _REPEATED.sub(r"\1", joined), _REPEATED.sub(r"\1\1", joined))
+    text = _plain_letters(caption[:_MAX_CHARS])
+    if _LEET_SIGN.search(text):
+        text = _LEET_WORD.sub(_without_leet, text)
+    readings = [text]
+    if _SPACED.search(text):
+        readings = [
+            _SPACED.sub(lambda found: _NOT_LETTER.sub("", found[0]), text),
+            _SPACED.sub(lambda found: (found[1] or "") + _NOT_LETTER.sub("", found[2]), text),
+        ]
+    if _REPEATED.search(readings[0]):
+        readings += [_REPEATED.sub(r"\1", readings[0]), _REPEATED.sub(r"\1\1", readings[0])]
     return [reading for reading in dict.fromkeys(readings) if reading != caption]
 
 

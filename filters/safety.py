@@ -31,12 +31,13 @@ class UnsafeWords:
 
         Raises ValueError where a list is missing or holds no term.
         """
-        shipped = (_SHIPPED,) if self.use_shipped_list else ()
-        return read_word_lists((*shipped, *map(Path, self.list_paths))).found_in(caption)
+        return self.measure_all([caption])[0]
 
     def measure_all(self, captions: list[str]) -> list[tuple[Term, ...]]:
-        """Return what `measure` returns for each caption."""
-        return [self.measure(caption) for caption in captions]
+        """Return what `measure` returns for each caption, in less time."""
+        shipped = (_SHIPPED,) if self.use_shipped_list else ()
+        words = read_word_lists((*shipped, *map(Path, self.list_paths)))
+        return [words.found_in(caption) for caption in captions]
 
     def check(self, found: tuple[Term, ...]) -> Drop | None:
         """Return a Drop that names the first term by its first letter and length only, or None."""

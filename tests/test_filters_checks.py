@@ -1,5 +1,6 @@
 """The tables of checks: the first reason wins, and each field of a table is a check."""
 
+import time
 from dataclasses import fields
 from io import BytesIO
 
@@ -18,6 +19,7 @@ from filters.checks import (
 )
 from filters.language import Language
 from filters.reasons import Reason
+from filters.text import normalise_caption
 
 FIRST = [
     ("IMG_2034 porn.jpg", Reason.CAPTION_FILE_NAME),
@@ -90,3 +92,27 @@ def screened_alone(caption: str, checks: TextChecks) -> ScreenedCaption:
         if drop := check.check(measurement):
             return ScreenedCaption(drop=drop, guess=guess)
     return ScreenedCaption(drop=None, guess=guess)
+
+
+HOSTILE = [
+    "+1111111111111111111111111111x ",
+    "a@b.",
+    "!1!0",
+    "a b ",
+    "a",
+    "<a <b ",
+    "[a b=c ",
+    "f*",
+    "аa",
+    "a. ",
+]
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_no_caption_takes_long(piece: str) -> None:
+    checks = TextChecks()
+    screen_caption("a red umbrella", checks)  # the models are loaded
+    started = time.process_time()
+    for _, check in checks:
+        check.check(check.measure(normalise_caption(piece * (4000 // len(piece)))))
+    assert time.process_time() - started < 0.5

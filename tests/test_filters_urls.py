@@ -146,3 +146,11 @@ def test_the_shipped_list_blocks_pornographic_sites_unless_it_is_left_out() -> N
     url = "http://img.pornhub.com/a.jpg"
     assert UrlRules().check(url) == Drop(Reason.URL_BLOCKED, "domain pornhub.com is on the block list")
     assert UrlRules(use_shipped_list=False).check(url) is None
+
+
+@given(
+    st.one_of(st.text(st.characters(exclude_categories=())), st.builds("http://{}/a.jpg".format, st.text()))
+)
+def test_no_url_raises(url: str) -> None:
+    rules = UrlRules(blocked_domains=("example.com",))
+    rules.check(canonical_url(url) or url)
