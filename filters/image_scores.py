@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import msgspec
 import numpy as np
@@ -131,7 +131,7 @@ def check_scorer(scorer: OnnxScorer) -> None:
 class Model:
     """A model that is loaded."""
 
-    def __init__(self, scorer: OnnxScorer, runtime: Any) -> None:
+    def __init__(self, scorer: OnnxScorer, runtime: Any, errors: tuple[type[Exception], ...]) -> None:
         options = runtime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
@@ -139,7 +139,7 @@ class Model:
         if scorer.sha256 and hashlib.sha256(data).hexdigest() != scorer.sha256:
             raise ValueError(f"score {scorer.name}: {scorer.path} is another model now. Next: put it back")
         self._session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        self._scorer = scorer
+        self._scorer, self._errors = scorer, errors
         self._input = self._session.get_inputs()[0]
         shape, side = self._input.shape, scorer.side_px
         if self._input.type != "tensor(float)" or len(shape) != 4:
@@ -156,7 +156,11 @@ class Model:
         missing = self.batch_size - len(prepared)
         whole = np.pad(prepared, ((0, missing), (0, 0), (0, 0), (0, 0)))
         batch = whole if self._channels_last else np.ascontiguousarray(whole.transpose(0, 3, 1, 2))
-        output = np.asarray(self._session.run(None, {self._input.name: batch})[0], dtype=np.float32)
+        try:
+            first = self._session.run(None, {self._input.name: batch})[0]
+        except self._errors as error:
+            self._refuse(f"it cannot take {batch.shape} ({_first_line(error)})")
+        output = np.asarray(first, dtype=np.float32)
         if output.size % len(batch) or output.shape[:1] != (len(batch),):
             self._refuse(f"its first output is {output.shape} for {len(batch)} pictures")
         numbers = output.reshape(len(batch), -1)
@@ -165,7 +169,7 @@ class Model:
         scores: NDArray[np.float32] = activate(numbers, self._scorer.activation)[:, self._scorer.index]
         return scores
 
-    def _refuse(self, problem: str) -> None:
+    def _refuse(self, problem: str) -> NoReturn:
         raise ValueError(f"score {self._scorer.name}: {problem}. Next: correct its description")
 
 
@@ -191,11 +195,13 @@ def load_model(scorer: OnnxScorer) -> Model:
         raise ValueError("scores need onnxruntime. Next: pip install 'openwit[onnx]'") from error
     # Its errors have no other parent than Exception.
     known = [kind for kind in vars(state).values() if isinstance(kind, type)]
-    errors = [kind for kind in known if issubclass(kind, Exception)]
+    errors = tuple(kind for kind in known if issubclass(kind, Exception))
     try:
-        return Model(scorer, runtime)
+        return Model(scorer, runtime, errors)
     except (OSError, *errors) as error:  # type: ignore[misc]  # a tuple that is made above
-        problem = str(error).strip().partition("\n")[0]
-        raise ValueError(
-            f"score {scorer.name}: {scorer.path} is no model ({problem}). Next: look at it"
-        ) from error
+        problem = f"{scorer.path} is no model ({_first_line(error)})"
+        raise ValueError(f"score {scorer.name}: {problem}. Next: look at it") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

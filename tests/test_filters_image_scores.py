@@ -80,6 +80,7 @@ def test_bytes_that_are_no_picture_open_as_none() -> None:
         ({"index": -1}, "index must be >= 0, not -1"),
         ({"shape": ["batch", 3, 16, 16]}, r"it takes \[16, 16\] pixels, side_px is 8"),
         ({"shape": ["batch", 3]}, "must be tensor"),
+        ({"shape": ["batch", 1, 8, 8]}, r"it cannot take \(16, 3, 8, 8\)"),
         ({"side_px": 0}, "side_px must be >= 1"),
         ({"std": [0, 1, 1]}, "std must be > 0"),
         ({"resize": "crop"}, "Invalid enum value 'crop'"),
