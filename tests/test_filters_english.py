@@ -1,10 +1,15 @@
 """English words: what is taken into the list, and the share of a caption that they make up."""
 
+import bz2
+import gzip
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from filters.english import choose_words, english_words, known_share, letters_of
+from filters.training.words import MakeWords, main
 
 SHARES = [
     ("Red umbrella", 1.0),
@@ -37,3 +42,18 @@ def test_a_word_is_listed_by_its_dictionary_and_short_ones_by_use_as_well() -> N
 def test_the_shipped_list_holds_words_and_their_plurals() -> None:
     assert {b"umbrella", b"umbrellas", b"the", b"cat"} <= english_words()
     assert {b"le", b"und", b"avec", b"#"}.isdisjoint(english_words())
+
+
+def test_the_list_is_made_of_a_dictionary_and_a_dump(tmp_path: Path) -> None:
+    (tmp_path / "lemmas.gz").write_bytes(
+        gzip.compress(b"umbrella n 1\nred a 2\nred_hot a 1\nParis n 1\nhid v 1\n")
+    )
+    pages = (
+        "<text>A red {{dog}} &lt;ref&gt;hid&lt;/ref&gt; umbrella [[File:x]]</text><text>#REDIRECT hid</text>"
+    )
+    (tmp_path / "dump.bz2").write_bytes(bz2.compress(pages.encode()))
+    out = tmp_path / "words.txt"
+    main(MakeWords(lemmas=(tmp_path / "lemmas.gz",), dump=tmp_path / "dump.bz2", out=out))
+    words = set(out.read_text().splitlines())
+    assert {"red", "umbrella", "the"} <= words
+    assert {"red_hot", "Paris", "hid", "dog"}.isdisjoint(words)
