@@ -16,10 +16,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from manifests.copying import copy_members, link_or_copy
+from manifests.counts import hits, write_counts
 from manifests.report import write_report
 from manifests.schema import (
-    COVERAGE_SCHEMA,
-    QUERY_SCHEMA,
     REJECTION_SCHEMA,
     Change,
     FileRecord,
@@ -37,7 +36,6 @@ from manifests.store import (
 )
 
 SAMPLES_PER_REASON = 24
-COUNTED = ["query_ids", "source"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +82,7 @@ def write_selection(
         dropped = each.rows.filter(pc.invert(each.kept))
         if len(dropped):
             num_dropped += len(dropped)
-            lost.update(_hits(dropped))
+            lost.update(hits(dropped))
             details = [detail for detail in each.details if detail is not None]
             path = out / "rejections" / f"{len(rejections):05d}.parquet"
             table = _rejected(dropped, stage, reason, details)
@@ -96,7 +94,7 @@ def write_selection(
     assert change.num_tried == source.manifest.num_pairs, (change, source.manifest.num_pairs)
     sizes = {Path(shard.tar.path).name: shard.num_pairs for shard in shards}
     write_bytes(out / "shards" / "sizes.json", json.dumps(sizes, separators=(",", ":")).encode())
-    _write_counts(source, lost, out)
+    write_counts(source, lost, out)
     write_table(out / "samples.parquet", pa.concat_tables(samples, promote_options="default"))
     tables = ("coverage.parquet", "queries.parquet", "samples.parquet", "shards/sizes.json")
     reasons = {reason: num_dropped} if num_dropped else {}
@@ -182,33 +180,3 @@ def _rejected(rows: pa.Table, stage: str, reason: str, details: list[str]) -> pa
         for field in REJECTION_SCHEMA
     ]
     return pa.table(columns, schema=REJECTION_SCHEMA)
-
-
-def _hits(rows: pa.Table) -> Counter[tuple[int, str]]:
-    """Return how many rows have each (term, source)."""
-    pairs = rows.select(COUNTED).to_pylist()
-    return Counter((query_id, row["source"]) for row in pairs for query_id in row["query_ids"] or ())
-
-
-def _write_counts(source: Dataset, lost: Counter[tuple[int, str]], out: Path) -> None:
-    """Write queries.parquet and coverage.parquet, less what the terms have lost."""
-    queries = pq.read_table(source.root / "queries.parquet")
-    of_term, of_origin = Counter[int](), Counter[tuple[str, str]]()
-    origins = dict(zip(queries["query_id"].to_pylist(), queries["origin"].to_pylist(), strict=True))
-    for (query_id, place), count in lost.items():
-        of_term[query_id] += count
-        of_origin[origins[query_id], place] += count
-    write_table(
-        out / "queries.parquet",
-        _less(queries, [of_term[query_id] for query_id in queries["query_id"].to_pylist()], QUERY_SCHEMA),
-    )
-    coverage = pq.read_table(source.root / "coverage.parquet")
-    rows = coverage.select(["origin", "source"]).to_pylist()
-    counts = [of_origin[row["origin"], row["source"]] for row in rows]
-    write_table(out / "coverage.parquet", _less(coverage, counts, COVERAGE_SCHEMA))
-
-
-def _less(table: pa.Table, counts: list[int], schema: pa.Schema) -> pa.Table:
-    place = table.schema.get_field_index("num_kept")
-    left = pc.subtract(table["num_kept"], pa.array(counts, pa.int64()))
-    return table.set_column(place, schema.field("num_kept"), left)

@@ -11,8 +11,8 @@ from typing import Annotated
 import tyro
 
 from filters.checks import ImageChecks, TextChecks
-from filters.image_scores import OnnxScorer, read_scorer
 from filters.queries import MatchMode
+from filters.scorers import OnnxScorer, read_scorer
 from filters.urls import UrlRules
 from manifests.scores import Limits, check_name
 from pipeline.limits import Decode, Encode, Fetch, require
@@ -81,7 +81,7 @@ class Scores:
 
     onnx: Annotated[tuple[OnnxScorer, ...], DESCRIPTIONS] = ()
     """Descriptions of models in ONNX, JSON files: {"name": "nsfw", "path": "nsfw.onnx", "side_px": 224, ...};
-    filters/image_scores.py lists the fields. They need pip install 'openwit[onnx]'."""
+    filters/scorers.py lists the fields. They need pip install 'openwit[onnx]'."""
     min_score: tuple[str, ...] = ()
     """NAME=NUMBER: pictures with a lower score are dropped."""
     max_score: tuple[str, ...] = ()

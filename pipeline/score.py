@@ -6,7 +6,8 @@ from typing import IO, Any
 
 import apache_beam as beam
 
-from filters.image_scores import PICTURES_PER_BATCH, check_scorer, measure, open_picture
+from filters.image_scores import check_scorer, measure, open_picture
+from filters.onnx_models import PICTURES_PER_BATCH
 from filters.reasons import Drop, Reason
 from manifests.scores import STAGE, number_or_none
 from pipeline.config import Scores

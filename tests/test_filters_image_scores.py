@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from filters.image_scores import check_scorer, measure, open_picture, prepare, read_scorer
+from filters.image_scores import check_scorer, measure, open_picture, prepare
+from filters.scorers import read_scorer
 from tests.fakes import make_picture
 from tests.scorers import make_scorer
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from filters.image_scores import read_scorer
+from filters.scorers import read_scorer
 from manifests.store import open_dataset, read_manifest
 from manifests.verify import verify
 from pipeline.build import build

@@ -1,0 +1,41 @@
+"""What the search terms of a dataset have left, when some of its pairs are taken out."""
+
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from manifests.schema import COVERAGE_SCHEMA, QUERY_SCHEMA
+from manifests.store import Dataset, write_table
+
+
+def hits(rows: pa.Table) -> Counter[tuple[int, str]]:
+    """Return how many rows have each (term, source)."""
+    pairs = rows.select(["query_ids", "source"]).to_pylist()
+    return Counter((query_id, row["source"]) for row in pairs for query_id in row["query_ids"] or ())
+
+
+def write_counts(source: Dataset, lost: Counter[tuple[int, str]], out: Path) -> None:
+    """Write queries.parquet and coverage.parquet, less what the terms have lost."""
+    queries = pq.read_table(source.root / "queries.parquet")
+    of_term, of_origin = Counter[int](), Counter[tuple[str, str]]()
+    origins = dict(zip(queries["query_id"].to_pylist(), queries["origin"].to_pylist(), strict=True))
+    for (query_id, place), count in lost.items():
+        of_term[query_id] += count
+        of_origin[origins[query_id], place] += count
+    write_table(
+        out / "queries.parquet",
+        _less(queries, [of_term[query_id] for query_id in queries["query_id"].to_pylist()], QUERY_SCHEMA),
+    )
+    coverage = pq.read_table(source.root / "coverage.parquet")
+    rows = coverage.select(["origin", "source"]).to_pylist()
+    counts = [of_origin[row["origin"], row["source"]] for row in rows]
+    write_table(out / "coverage.parquet", _less(coverage, counts, COVERAGE_SCHEMA))
+
+
+def _less(table: pa.Table, counts: list[int], schema: pa.Schema) -> pa.Table:
+    place = table.schema.get_field_index("num_kept")
+    left = pc.subtract(table["num_kept"], pa.array(counts, pa.int64()))
+    return table.set_column(place, schema.field("num_kept"), left)
