@@ -44,19 +44,24 @@ class IndexPart(Part):
         """Return the shard's rows, each with its pair's id and an empty unit."""
         wanted = columns or [*pq.read_schema(self.path).names, "pair_id", "unit"]
         stored = {*wanted, "url", "caption"} - {"pair_id", "unit"}
-        table = with_nulls(pq.read_table(self.path, columns=sorted(stored)), INDEX_SCHEMA)
+        table = read_columns(self.path, sorted(stored))
         pairs = zip(table["url"].to_pylist(), table["caption"].to_pylist(), strict=True)
         ids = pa.array([pair_id(url, caption) for url, caption in pairs], pa.string())
         table = table.append_column("pair_id", ids)
         return table.append_column("unit", pa.repeat("", len(table))).select(wanted)
 
 
-def with_nulls(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return a table with nulls in those columns of a schema that earlier versions did not write."""
-    for name in ADDED_COLUMNS:
-        if name in schema.names and name not in table.column_names:
-            table = table.append_column(schema.field(name), pa.nulls(len(table), schema.field(name).type))
-    return table
+def read_columns(path: Path, names: list[str]) -> pa.Table:
+    """Return columns of a table on disk; those that earlier versions did not write are nulls."""
+    there = set(pq.read_schema(path).names)
+    table = pq.read_table(
+        path, columns=[name for name in names if name in there or name not in ADDED_COLUMNS]
+    )
+    for name in names:
+        if name not in table.column_names:
+            column = INDEX_SCHEMA.field(name)
+            table = table.append_column(column, pa.nulls(len(table), column.type))
+    return table.select(names)
 
 
 def write_part(folder: Path, name: str, rows: pa.Table, rejections: Sequence[Rejection]) -> None:

@@ -22,7 +22,7 @@ from filters.words import words_of
 from manifests.store import MANIFEST_NAME, write_table
 from pipeline.config import Dedup
 from pipeline.fetch.pixels import fingerprint
-from pipeline.parts import IndexPart, Part, parts_in, with_nulls
+from pipeline.parts import IndexPart, Part, parts_in, read_columns
 from pipeline.runners import run
 from pipeline.sources.folder import SUFFIXES
 
@@ -81,7 +81,7 @@ class ReferencePart(Part):
 
     def rows(self, columns: list[str] | None = None) -> pa.Table:
         """Return the columns by which copies are found."""
-        table = pq.read_table(self.path)
+        table = read_columns(self.path, REFERENCE_SCHEMA.names)
         items = table["item"].to_pylist()
         # Of equal pictures an evaluation set's speaks before an earlier dataset's.
         pixels = 2**48 - 1 if self.unit.startswith("@evaluation/") else 2**48 - 2
@@ -140,8 +140,7 @@ def _read_list(path: Path) -> pa.Table:
             f"{path} is no list of hashes, it lacks {', '.join(missing)}: make one with "
             "python -m pipeline hashes"
         )
-    table = with_nulls(pq.read_table(path, columns=REFERENCE_SCHEMA.names), REFERENCE_SCHEMA)
-    return table.select(REFERENCE_SCHEMA.names)
+    return read_columns(path, REFERENCE_SCHEMA.names)
 
 
 def hash_pictures(path: Path, workers: int) -> pa.Table:

@@ -4,6 +4,8 @@ from hashlib import md5, sha256
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from filters.do_not_fetch import DoNotFetch, read_do_not_fetch
 
@@ -114,3 +116,28 @@ def test_the_file_is_read_as_it_stands_and_none_is_an_empty_list(tmp_path: Path)
 def test_a_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"fetch.do-not-fetch: .*missing.txt cannot be read"):
         read_do_not_fetch(str(tmp_path / "missing.txt"))
+
+
+def slow_match(pattern: str, path: str) -> bool:
+    if not pattern.startswith("*"):
+        return pattern == path == "" or (pattern[:1] == path[:1] != "" and slow_match(pattern[1:], path[1:]))
+    return any(slow_match(pattern[1:], path[cut:]) for cut in range(len(path) + 1))
+
+
+@given(st.text("ab/*", max_size=7), st.text("ab/", max_size=8))
+@settings(max_examples=300, deadline=None)
+def test_a_pattern_covers_what_the_slow_version_says(pattern: str, path: str) -> None:
+    listed = DoNotFetch.parse(f"https://example.com/*{pattern}")
+    assert (listed.check_url(f"https://example.com/{path}") is not None) is slow_match(f"*{pattern}", path)
+
+
+@given(st.text(max_size=30), st.text(max_size=60))
+@settings(max_examples=200, deadline=None)
+def test_no_line_and_no_url_raises_but_with_the_line_s_number(line: str, url: str) -> None:
+    try:
+        listed = DoNotFetch.parse(line)
+    except ValueError as error:
+        assert "line " in str(error)
+        return
+    listed.check_url(url)
+    listed.check_bytes(url.encode(errors="replace"))

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from filters.checks import TextChecks
 from filters.language import Language
+from manifests.store import write_table
 from manifests.verify import verify
 from pipeline.__main__ import main
 from pipeline.build import build
@@ -113,3 +114,50 @@ def test_a_reference_without_pictures_is_told_of(tmp_path: Path, make: object, s
     make(path)  # type: ignore[operator]  # a function, from the table above
     with pytest.raises(ValueError, match=said):
         read_references(references_of(Dedup(against=(f"before={path}",))), tmp_path / "lists", workers=1)
+
+
+def hearts() -> list[bytes]:
+    """Files of one drawing in two colours of the same grey."""
+    files = []
+    for colour in ((200, 60, 60), (30, 133, 60)):
+        drawing = Image.new("RGB", (128, 128), "white")
+        ImageDraw.Draw(drawing).polygon([(20, 30), (110, 20), (70, 120)], fill=colour)
+        buffer = io.BytesIO()
+        drawing.save(buffer, "PNG")
+        files.append(buffer.getvalue())
+    return files
+
+
+@pytest.mark.parametrize(("max_difference", "num_dropped"), [(None, 1), (48, 0)])
+def test_a_drawing_in_other_colours_is_no_copy_in_the_second_opinion(
+    tmp_path: Path, max_difference: int | None, num_dropped: int
+) -> None:
+    for title, data in zip(("a red heart", "a green heart"), hearts(), strict=True):
+        write_picture(tmp_path / "mine", title.split()[1], data, title)
+    dropped = build_from(tmp_path / "mine", tmp_path, Dedup(max_colour_difference=max_difference))
+    assert [reason for reason, _ in dropped.values()] == ["near_duplicate"] * num_dropped
+
+
+def test_a_blank_picture_is_dropped_and_no_reference(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (128, 128), "white").save(buffer, "JPEG")
+    write_picture(tmp_path / "mine", "blank", buffer.getvalue(), "a white page")
+    write_picture(tmp_path / "mine", "kite", picture(0), "a red kite")
+    dropped = build_from(tmp_path / "mine", tmp_path, Dedup())
+    assert dropped == {"a white page": ("image_flat", "contrast 0.00 < 1 levels")}
+    assert read_reference(tmp_path / "mine")["item"].to_pylist() == ["kite.jpg"]
+
+
+def test_lists_and_datasets_of_earlier_versions_have_no_colours_and_still_find_copies(tmp_path: Path) -> None:
+    write_picture(tmp_path / "mine", "kite", picture(0), "a red kite")
+    write_table(tmp_path / "list.parquet", read_reference(tmp_path / "mine").drop(["colours"]))
+    (tmp_path / "before").mkdir()
+    build_from(tmp_path / "mine", tmp_path / "before", Dedup())
+    for index in (tmp_path / "before/dataset/index").glob("*.parquet"):
+        write_table(index, pq.read_table(index).drop(["colours"]))
+    for name in ("list.parquet", "before/dataset"):
+        assert read_reference(tmp_path / name)["colours"].to_pylist() == [None]
+    (tmp_path / "after").mkdir()
+    sets = Dedup(against=(str(tmp_path / "list.parquet"),))
+    dropped = build_from(tmp_path / "mine", tmp_path / "after", sets)
+    assert [reason for reason, _ in dropped.values()] == ["exact_duplicate"]

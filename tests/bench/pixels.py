@@ -11,7 +11,7 @@ turns; the best round counts.
 | decode | header checks, Pillow, orientation, profile | simplejpeg at the same scale |
 | resize | cykooz.resizer, bicubic | the same call alone (torch's and cv2's take longer) |
 | encode | Pillow | simplejpeg |
-| hash | sha256, pHash | hashlib; grey by Pillow, one float64 product, scipy's DCT |
+| hash | sha256, contrast, pHash, mean colours | hashlib; grey by Pillow, one float64 product, scipy's DCT |
 | tar | staged, then jpg, txt and json of the shard | the same bytes, written in one piece each |
 | isolation | to another process and back | nothing: it need not be |
 
@@ -46,8 +46,9 @@ from cykooz_resizer import FilterType, ResizeAlg, ResizeOptions, Resizer
 from PIL import Image
 from scipy import fftpack
 
-from filters.checks import ImageChecks, screen_image
-from filters.hashes import phash, sha256_hex
+from filters.checks import ImageChecks, screen_image, screen_pixels
+from filters.colours import colours_of
+from filters.hashes import phash_of, sha256_hex, small_grey
 from filters.lanczos import PRECISION, _weights
 from pipeline.fetch.client import open_client
 from pipeline.fetch.decode import Decoded, dct_scale, decode
@@ -107,7 +108,10 @@ def our_decode(photo: Photo) -> None:
 def our_hash(photo: Photo) -> None:
     """Hash as the fetch does."""
     sha256_hex(photo.data)
-    phash(photo.decoded)
+    grey = small_grey(photo.decoded)
+    screen_pixels(grey, CHECKS)
+    phash_of(grey)
+    colours_of(photo.decoded)
 
 
 def our_tar(photo: Photo, tar: io.BytesIO) -> None:
