@@ -31,7 +31,7 @@ from pipeline.progress import INTERVAL_S, Tally
 from pipeline.records import IMAGE_SCHEMA, Rejection, reject, to_table
 from pipeline.tar import end_tar
 
-MAX_OPEN_UNITS = 16
+MAX_OPEN_UNITS, MAX_OPEN_PAIRS = 16, 8_000  # a pair that waits for its turn takes some 7 KB
 PAIRS_WITH_THUMBNAILS = 100  # of a unit, the first: enough for the report, and the same in every run
 FETCH, IMAGE = "fetch", "image"
 
@@ -68,7 +68,7 @@ async def _fetch_all(
     tally: Tally,
     num_decoders: int,
 ) -> None:
-    open_units = asyncio.Semaphore(MAX_OPEN_UNITS)
+    open_units = asyncio.Semaphore(num_open_units(config.fetch.pairs_per_unit))
     listed = read_do_not_fetch(config.fetch.do_not_fetch)
     task = Task(config.image, config.encode, config.decode, with_pdq=bool(listed.pdqs))
     async with (
@@ -87,6 +87,15 @@ async def _fetch_all(
                 tasks.create_task(fetch_one(unit))
         reporter.cancel()
         _count_names(client, tally)
+
+
+def num_open_units(pairs_per_unit: int) -> int:
+    """Return how many units are worked on at once: two at least, so that a slow host does not stop all.
+
+    >>> num_open_units(200), num_open_units(1_000), num_open_units(5_000)
+    (16, 8, 2)
+    """
+    return min(MAX_OPEN_UNITS, max(2, MAX_OPEN_PAIRS // pairs_per_unit))
 
 
 async def _report(client: Client, tally: Tally) -> None:

@@ -255,7 +255,7 @@ def compare(bench: Bench, case: Case) -> dict[str, float]:
 def growth(bench: Bench) -> dict[str, float]:
     """Return how the largest process of ours grows from 5,000 to 50,000 images."""
     case = CASES[0]
-    few, many = (bench.build(case, number).peak_mb for number in (5_000, 50_000))
+    few, many = (bench.engine(case, number).peak_mb for number in (5_000, 50_000))
     print(f"largest process: {few:.0f} MB at 5,000 images, {many:.0f} MB at 50,000")
     return {"peak_growth": round(many / few, 3), "peak_mb": round(many)}
 
