@@ -14,6 +14,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from filters.colours import agree
@@ -168,20 +169,25 @@ def equal_prints(
     """Write the copies among pictures of equal hash or bytes; return the best picture of each, and where
     their colours differ, the best of each colouring."""
     bucket, blocks = group
+    table = unpack(blocks, sort_by="rank")
+    codes = table[same].combine_chunks().dictionary_encode().indices.to_numpy()
+    alone = pa.array(np.bincount(codes)[codes] == 1)  # as nearly all are: they are not looked at one by one
+    several = table.filter(pc.invert(alone))
     best: dict[object, list[dict[str, Any]]] = {}
     exact: dict[object, dict[str, Any]] = {}
-    copies = []
-    for row in unpack(blocks, sort_by="rank").to_pylist():
+    copies, kept = [], []
+    for number, row in enumerate(several.to_pylist()):
         distinct = best.setdefault(row[same], [])
         better = exact.get(row["sha256"]) or _first_alike(row, distinct, max_difference)
         if better is None:
             distinct.append(row)
+            kept.append(number)
         else:
             copies.append(_copy(row, better, 0, row["sha256"] in exact))
         exact.setdefault(row["sha256"], better or row)
     write_table(out / f"equal-{bucket:05d}.parquet", pa.Table.from_pylist(copies, schema=COPY_SCHEMA))
-    kept = [row for distinct in best.values() for row in distinct]
-    table = pa.Table.from_pylist(kept, schema=PRINT_SCHEMA)
+    chosen = several.take(pa.array(kept, pa.int64()))
+    table = pa.concat_tables([table.filter(alone), chosen])
     table = table.sort_by([("phash", "ascending"), ("rank", "ascending")])
     write_table(_distinct(out, bucket), table)
     return table
