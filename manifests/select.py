@@ -28,6 +28,7 @@ from manifests.schema import (
 )
 from manifests.store import (
     Dataset,
+    clear_cut_short,
     content_hash,
     record_file,
     write_bytes,
@@ -73,7 +74,7 @@ def write_selection(
     `judged` has every shard of `source`, in order, and gives the same in every run. `change` counts what was
     tried; what was kept is filled in.
     """
-    _clear_temporaries(out)
+    clear_cut_short(out)
     lost, shards, rejections = Counter[tuple[int, str]](), list[Shard](), _link_rejections(source, out)
     num_dropped, samples = 0, [pq.read_table(source.root / "samples.parquet")]
     for each in judged:
@@ -137,13 +138,6 @@ def _publish(
     write_manifest(out, manifest)
     write_report(out)
     return manifest
-
-
-def _clear_temporaries(out: Path) -> None:
-    """Remove what a killed run was about to write: files that nobody recorded make a dataset unwhole."""
-    for folder in ("shards", "index", "rejections"):
-        for path in (out / folder).glob(".*.tmp"):
-            path.unlink()
 
 
 def _write_shard(source: Dataset, judged: Judged, out: Path, name: str) -> Shard:

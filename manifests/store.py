@@ -38,6 +38,13 @@ def written_whole(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def clear_cut_short(dataset: Path) -> None:
+    """Remove what killed processes were writing in a dataset's folders. Nobody may be writing there now."""
+    for folder in (".", "shards", "index", "rejections"):
+        for path in (dataset / folder).glob(".*.tmp"):
+            path.unlink()
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a small file whole or not at all."""
     with written_whole(path) as temporary:

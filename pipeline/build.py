@@ -15,7 +15,7 @@ from pathlib import Path
 
 from manifests.report import write_report
 from manifests.schema import Manifest
-from manifests.store import MANIFEST_NAME, read_manifest
+from manifests.store import MANIFEST_NAME, clear_cut_short, read_manifest
 from manifests.verify import funnel_mismatches
 from pipeline import coverage, finish
 from pipeline.balance import CountPerQuery, find_caps, read_caps
@@ -192,6 +192,7 @@ def selected_parts(job: Job) -> list[Part]:
 def publish(job: Job) -> Manifest:
     """Gather what the phases left into the dataset; write its manifest and its report."""
     dataset = job.options.dataset
+    clear_cut_short(dataset)
     # Of phases that run once a round, the last has the last word on what is dropped.
     phases = (*FIND, *SELECT, *FETCH, *WRITE)
     rejections = [path for name in phases for path in rejection_files(job.folder(name))]

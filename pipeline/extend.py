@@ -23,6 +23,7 @@ from manifests.report import write_report
 from manifests.schema import Change, FileRecord, Manifest
 from manifests.store import (
     MANIFEST_NAME,
+    clear_cut_short,
     content_hash,
     read_manifest,
     record_file,
@@ -180,6 +181,7 @@ def _write_samples(extension: Extension, dropped: Sequence[Path], fetched: Path,
 def _move_in(extension: Extension) -> None:
     """Move an addition that is whole into its dataset, the manifest last; again, where that was cut short."""
     new = extension.folder
+    clear_cut_short(new)
     for folder in ("shards", "index", "rejections", "."):
         for path in sorted((new / folder).glob("*.*")):
             if path.is_file() and path.name not in (MANIFEST_NAME, "request.json"):

@@ -47,12 +47,15 @@ def test_forbidden_paths_are_never_asked_for_and_hosts_see_our_name_and_our_limi
     assert 1 <= max(served.web.max_concurrent.values()) <= demo().config.fetch.per_host_concurrency
 
 
-def test_two_workers_build_the_same_bytes(
+def test_two_workers_build_the_same_bytes_beside_what_a_killed_process_left(
     small_config: BuildConfig, dataset: Path, served: Served, tmp_path: Path
 ) -> None:
     other = tmp_path / "dataset"
+    (other / "shards").mkdir(parents=True)
+    (other / "shards" / ".00000.tar.77.tmp").write_bytes(b"cut short")
     build(small_config, options(other, served, workers=2))
     assert contents(other) == contents(dataset)
+    assert list(verify(other)) == []
 
 
 def test_a_finished_build_is_left_as_it_is(small_config: BuildConfig, dataset: Path, served: Served) -> None:

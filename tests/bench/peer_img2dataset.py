@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import sys
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import imagehash
@@ -63,5 +64,9 @@ def _hash_file(path: str) -> bool:
 
 
 if __name__ == "__main__":
-    jobs = {"fetch": fetch, "hash_shards": hash_shards, "hash_originals": hash_originals}
+    jobs: dict[str, Callable[..., int]] = {
+        "fetch": fetch,
+        "hash_shards": hash_shards,
+        "hash_originals": hash_originals,
+    }
     print(jobs[sys.argv[1]](*sys.argv[2:]))
