@@ -93,13 +93,19 @@ def _image_rows(path: Path, checks: ImageChecks) -> Iterator[Row]:
 def _pixel_rows(path: Path, name: str, checks: ImageChecks) -> Iterator[Row]:
     try:
         with Image.open(path, formats=[name.upper()]) as image:
-            grey = small_grey(image)
+            grey = small_grey(_on_white(image) if image.has_transparency_data else image)
     except (OSError, SyntaxError, ValueError) as error:
         yield ("image pixels", type(error).__name__, "", _verdict(Drop(Reason.IMAGE_CORRUPT, str(error))))
         return
     for name, check in checks.of_pixels():
         measurement = check.measure(grey)
         yield (f"image {name}", _measured(measurement), _told(check), _verdict(check.check(measurement)))
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    page = Image.new("RGBA", image.size, "white")  # as pictures are stored
+    page.alpha_composite(image.convert("RGBA"))
+    return page
 
 
 def _measured(measurement: Any) -> str:

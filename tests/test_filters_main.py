@@ -80,3 +80,11 @@ def test_help_shows_a_working_example(capsys: pytest.CaptureFixture[str]) -> Non
         main(["explain", "--help"])
     assert ended.value.code == 0
     assert "python -m filters explain --caption" in capsys.readouterr().out
+
+
+def test_a_transparent_picture_is_measured_on_white(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    Image.merge("LA", [Image.linear_gradient("L"), Image.new("L", (256, 256))]).save(tmp_path / "a.png")
+    table = explained(capsys, "--caption", "A red umbrella on the beach", "--image", str(tmp_path / "a.png"))
+    assert "contrast 0.00 < 1 levels" in table
