@@ -116,6 +116,23 @@ async def test_when_all_decoders_are_ended_the_fetch_is_told() -> None:
             await task
 
 
+@pytest.mark.parametrize("is_asked_before", [True, False])
+async def test_decoders_that_end_with_a_picture_unread_tell_the_fetch(is_asked_before: bool) -> None:
+    async with Decoders(TASK, 1) as decoders:
+        await decoders.encode(SOUND)
+        [forker] = children_of(os.getpid())
+        pids = (forker, *children_of(forker))
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        task = asyncio.create_task(decoders.encode(SOUND)) if is_asked_before else None
+        await asyncio.sleep(0.05)
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        await asyncio.sleep(0.05)
+        with pytest.raises(RuntimeError, match="run the same command again"):
+            await asyncio.wait_for(task or decoders.encode(SOUND), 5)
+
+
 async def test_there_is_no_room_while_pictures_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_WAITING_BYTES", 2 * len(SOUND))
     async with Decoders(TASK, 1) as decoders:

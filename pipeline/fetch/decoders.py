@@ -121,8 +121,11 @@ class _Lane:
         """Return the answer of the lane's worker, and the bytes that come with it."""
         write_all(self.store, data)
         self._answer = asyncio.get_running_loop().create_future()
-        # The worker is idle: there is room for a short message.
-        self.socket.send(REQUEST.pack(kind, len(data)) + (orjson.dumps(boxes) if boxes else b""))
+        try:
+            # The worker is idle: there is room for a short message.
+            self.socket.send(REQUEST.pack(kind, len(data)) + (orjson.dumps(boxes) if boxes else b""))
+        except ConnectionError as error:
+            raise RuntimeError(ENDED) from error
         answer = orjson.loads(await self._answer)
         size = answer.get("size", 0)
         stored = os.pread(self.store, size, 0)
@@ -131,7 +134,10 @@ class _Lane:
         return answer, stored
 
     def _read(self) -> None:
-        message = self.socket.recv(MAX_MESSAGE)
+        try:
+            message = self.socket.recv(MAX_MESSAGE)
+        except ConnectionError:  # it ended with a message unread
+            message = b""
         # Nobody waits where a worker was killed while it was idle, and where the fetch has been given up.
         waited_for, self._answer = self._answer, None
         if not message:
