@@ -45,7 +45,21 @@ def survivors(group: int) -> list[str]:
 
 def is_worker(pid: str) -> bool:
     """Return whether a process is one of Beam's workers, and not the driver or a decoder of a worker."""
-    return b"pipeline.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    try:
+        return b"pipeline.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def workers_in_fetch(process: subprocess.Popen[bytes], dataset: Path) -> list[int]:
+    """Wait until both workers of a build are fetching; return them."""
+    deadline = time.monotonic() + 100
+    while time.monotonic() < deadline:
+        workers = [int(pid) for pid in survivors(process.pid) if is_worker(pid)]
+        if len(workers) == 2 and list((dataset / "work/fetched").glob("tally-*/*")):
+            return workers
+        time.sleep(0.05)
+    raise AssertionError(f"no two workers at the fetch; the build ended with {process.poll()}")
 
 
 def build_with_kills(
@@ -86,8 +100,7 @@ def test_killed_at_random_moments_a_build_ends_with_the_same_bytes(
 
 def test_workers_do_not_outlive_a_killed_driver(world: Path, served: Served, tmp_path: Path) -> None:
     process = start(world, served, tmp_path / "dataset", 2)
-    time.sleep(6)
-    assert len(survivors(process.pid)) >= 3
+    workers_in_fetch(process, tmp_path / "dataset")
     process.kill()
     process.wait()
     deadline = time.monotonic() + 10
@@ -100,10 +113,8 @@ def test_a_killed_worker_ends_the_build_with_a_message_and_the_next_run_finishes
     world: Path, served: Served, tmp_path: Path
 ) -> None:
     process = start(world, served, tmp_path / "dataset", 2)
-    time.sleep(6)
-    workers = [pid for pid in survivors(process.pid) if is_worker(pid)]
-    os.kill(int(workers[-1]), signal.SIGKILL)
-    assert process.wait(30) == 1
+    os.kill(workers_in_fetch(process, tmp_path / "dataset")[-1], signal.SIGKILL)
+    assert process.wait(60) == 1
     assert start(world, served, tmp_path / "dataset", 1).wait(300) == 0
 
 
