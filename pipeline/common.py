@@ -15,6 +15,8 @@ from pipeline.blocks import GroupBlocks, split, unpack
 from pipeline.parts import REJECTIONS, Part
 from pipeline.records import reject, rejections_table
 
+OWN = -1
+
 
 class DropCommonCaptions(beam.PTransform):
     """Names of the written parts of a folder -> the same names, the parts without captions at too many URLs.
@@ -44,14 +46,17 @@ def caption_hash(caption: str) -> int:
 
 
 def hashes_of(part: Part) -> np.ndarray:
-    """Return int64 (N,): the hash of each row's caption."""
-    captions = part.rows(["caption"])["caption"].to_pylist()
-    return np.fromiter(map(caption_hash, captions), dtype=np.int64, count=len(captions))
+    """Return int64 (N,): the hash of each row's caption; OWN where the picture is one of this machine, whose
+    captions are its owner's choice ("a photo of a cat." for a folder of cats)."""
+    rows = part.rows(["url", "caption"]).to_pylist()
+    hashes = (caption_hash(row["caption"]) if row["url"].startswith("http") else OWN for row in rows)
+    return np.fromiter(hashes, dtype=np.int64, count=len(rows))
 
 
 def count_captions(name: str, folder: Path, num_buckets: int) -> Iterator[tuple[int, bytes]]:
     """Yield (bucket, block) of a part's distinct captions, as hashes, and how often each stands there."""
-    hashes, counts = np.unique(hashes_of(Part(folder, name)), return_counts=True)
+    hashes = hashes_of(Part(folder, name))
+    hashes, counts = np.unique(hashes[hashes != OWN], return_counts=True)
     yield from split(pa.table({"hash": hashes, "count": counts}), hashes % num_buckets)
 
 

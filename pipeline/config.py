@@ -112,7 +112,7 @@ class BuildConfig:
     text: TextChecks = field(default_factory=TextChecks)
     max_urls_per_caption: int | None = 1_000
     """URLs at which one caption may stand in the whole dataset; what stands at more is boilerplate, and all
-    its pairs are dropped. None: as often as it likes."""
+    its pairs are dropped. Not of pictures of this machine. None: as often as it likes."""
     cap: Cap = field(default_factory=Cap)
     rounds: int = 1
     """Rounds of fetching at most. In a further round, terms that are below their cap though the cap had left

@@ -75,3 +75,13 @@ def test_the_reason_says_at_how_many_urls_and_a_second_run_changes_nothing(tmp_p
 def test_a_limit_that_keeps_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="max-urls-per-caption must be >= 1, or None"):
         BuildConfig(max_urls_per_caption=0)
+
+
+def test_captions_of_local_pictures_are_their_owners_choice(tmp_path: Path) -> None:
+    captions = ["a photo of a cat."] * 5
+    urls = ["http://a.test/1", *(f"folder:0/cat/{number}.jpg" for number in range(4))]
+    rows = [{"url": url, "caption": text, "source": "t"} for url, text in zip(urls, captions, strict=True)]
+    for name in PARTS:
+        write_table(tmp_path / f"{name}.parquet", pa.Table.from_pylist(rows))
+    run(Dropped(tmp_path, max_urls=2), 1)
+    assert left(tmp_path) == {"a photo of a cat": 12}

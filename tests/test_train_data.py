@@ -102,3 +102,9 @@ def test_a_batch_without_pictures_stops_the_run(tmp_path: Path) -> None:
 def test_a_batch_larger_than_the_dataset_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="batch_size is 11, the dataset has only 10 pairs"):
         reader(tmp_path, tiny_config(data=DataConfig(batch_size=11)))
+
+
+def test_a_dataset_without_pairs_is_refused(tmp_path: Path) -> None:
+    make_dataset(tmp_path / "empty", num_pairs=0)
+    with pytest.raises(ValueError, match="empty holds no pairs: python -m manifests show"):
+        PairReader(open_dataset(tmp_path / "empty"), DatasetTokenizer.train(CAPTIONS * 9, 400), tiny_config())

@@ -52,6 +52,10 @@ class PairReader:
 
     def __init__(self, dataset: Dataset, tokenizer: Tokenizer, config: TrainConfig) -> None:
         shards = dataset.manifest.shards
+        if not shards:
+            raise ValueError(
+                f"{dataset.root} holds no pairs: python -m manifests show says what dropped them"
+            )
         self._index = pa.concat_tables([dataset.read_index(shard, _COLUMNS) for shard in shards])
         self._tars = [dataset.tar_path(shard) for shard in shards]
         self._first_rows = np.cumsum([0, *(shard.num_pairs for shard in shards)])
