@@ -1,7 +1,5 @@
-"""Files of a dataset to another place: whole ones by link, some of a tar's pairs byte for byte."""
+"""Some of a tar's pairs to another tar, byte for byte."""
 
-import os
-import shutil
 import tarfile
 from collections.abc import Iterator
 from itertools import groupby
@@ -9,19 +7,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from manifests.store import written_whole
+from manifests.storage import written_whole
 
 END = b"\0" * 1024  # two empty blocks end a tar
-
-
-def link_or_copy(path: Path, to: Path) -> None:
-    """Give a file another place, without copying it where the file system can. Files of datasets are never
-    written to once they are there, only replaced, so that both places keep their bytes."""
-    with written_whole(to) as temporary:
-        try:
-            os.link(path, temporary)
-        except OSError:  # another file system, or one without links
-            shutil.copyfile(path, temporary)
 
 
 def copy_members(path: Path, rows: pa.Table, to: Path) -> list[int]:
@@ -42,7 +30,7 @@ def copy_members(path: Path, rows: pa.Table, to: Path) -> list[int]:
 
 def spans(path: Path) -> Iterator[tuple[str, int, int]]:
     """Yield for each pair of a tar its key and where its members begin and end, headers and padding too."""
-    with tarfile.open(path, "r:") as tar:
+    with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
         for key, members in groupby(tar, key=lambda member: member.name.partition(".")[0]):
             ends = [(member.offset, member.offset_data + member.size) for member in members]
             yield key, ends[0][0], -(-ends[-1][1] // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE

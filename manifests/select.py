@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from manifests.copying import copy_members, link_or_copy
+from manifests.copying import copy_members
 from manifests.counts import hits, write_counts
 from manifests.report import write_report
 from manifests.schema import (
@@ -26,6 +26,7 @@ from manifests.schema import (
     Shard,
     StageCount,
 )
+from manifests.storage import link_or_copy
 from manifests.store import (
     Dataset,
     clear_cut_short,

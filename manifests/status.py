@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from manifests.store import open_dataset, written_whole
+from manifests.storage import written_whole
+from manifests.store import open_dataset
 
 SUCCESS = "success"
 # The stages of our funnel at which a pair fails as it does there.

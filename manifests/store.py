@@ -2,9 +2,6 @@
 
 import hashlib
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,29 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from manifests.schema import SCHEMA_VERSION, Change, FileRecord, Manifest, Shard, StageCount
+from manifests.storage import location, read_table, written_whole
 
 MANIFEST_NAME = "manifest.json"
 
 
 class DatasetError(ValueError):
     """A dataset that is absent, unfinished or of a version that this code does not know."""
-
-
-@contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on success flush it to disk and rename it, on error remove it.
-
-    A reader sees the old file or the new one, never a part, also after a crash or a power cut.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def clear_cut_short(dataset: Path) -> None:
@@ -145,7 +126,7 @@ class Dataset:
 
     def read_index(self, shard: Shard, columns: list[str] | None = None) -> pa.Table:
         """Return the rows of one shard (INDEX_SCHEMA), in the order of its tar."""
-        return pq.read_table(self.root / shard.index.path, columns=columns)
+        return read_table(self.root / shard.index.path, columns)
 
     def tar_path(self, shard: Shard) -> Path:
         """Return where the shard's tar lies."""
@@ -160,4 +141,4 @@ class Dataset:
 
 def open_dataset(root: Path | str) -> Dataset:
     """Open a finished dataset. Raises DatasetError where there is none."""
-    return Dataset(Path(root), read_manifest(Path(root)))
+    return Dataset(location(root), read_manifest(location(root)))

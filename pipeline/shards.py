@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 from filters.images import sniff_format
 from filters.reasons import Drop, Reason
 from manifests.schema import INDEX_SCHEMA
-from manifests.store import write_table, written_whole
+from manifests.storage import written_whole
+from manifests.store import write_table
 from pipeline.blocks import GroupBlocks, bucket_of_hex, num_buckets_for, split, unpack
 from pipeline.parts import REJECTIONS, Part, sum_of, write_part
 from pipeline.pool import Caps

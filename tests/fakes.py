@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 from PIL import Image, ImageDraw
 
-from manifests import store
+from manifests import storage, store
 from manifests.schema import (
     COVERAGE_SCHEMA,
     INDEX_SCHEMA,
@@ -162,7 +162,7 @@ def _index_row(number: int, caption: str, picture: bytes, queries: Sequence[str]
 def _write_shard(root: Path, number: int, rows: Sequence[Row], pictures: Sequence[bytes]) -> Shard:
     tar_path = root / f"shards/{number:05}.tar"
     with (
-        store.written_whole(tar_path) as temporary,
+        storage.written_whole(tar_path) as temporary,
         tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar,
     ):
         for row, picture in zip(rows, pictures, strict=True):

@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from manifests.store import write_bytes, written_whole
+from manifests.storage import written_whole
+from manifests.store import write_bytes
 
 FORMAT = 1
 

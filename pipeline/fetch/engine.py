@@ -17,7 +17,7 @@ import uvloop
 from filters.do_not_fetch import read_do_not_fetch
 from filters.hashes import check_hash
 from filters.reasons import Drop, Reason
-from manifests.store import written_whole
+from manifests.storage import written_whole
 from pipeline.config import BuildConfig
 from pipeline.fetch.answers import Download
 from pipeline.fetch.client import Client, open_client

@@ -29,7 +29,8 @@ from filters.hashes import phash, small_grey
 from filters.images import ImageHeader
 from filters.pdq import pdq_of
 from filters.reasons import Drop, Reason
-from manifests.store import write_table, written_whole
+from manifests.storage import written_whole
+from manifests.store import write_table
 from pipeline.config import BuildConfig
 from pipeline.fetch import peer_run
 from pipeline.fetch.pixels import EncodedPicture
