@@ -212,6 +212,10 @@ async def test_robots_txt_may_forbid_the_file_and_then_it_is_not_asked_for() -> 
         ("/a$", "/a", True),
         ("/a$", "/ab", False),
         ("/ab*b$", "/ab", False),
+        ("/foo-%24", "/foo-$", True),
+        ("/foo-%24", "/foo-", False),
+        ("/a%2Ab", "/a*b", True),
+        ("/a%2Ab", "/acb", False),
         ("*" * 99 + "x", "/" + "a" * 2_000, False),
     ],
 )
@@ -221,13 +225,10 @@ def test_a_location_is_a_pattern_as_in_robots_txt(pattern: str, path: str, match
     ) is matches
 
 
-def test_the_longest_location_that_matches_decides() -> None:
-    rules = Reservations((("/*", True), ("/free/", False), ("/free/not/", True)))
-    assert [rules.reserved(URL(f"http://a.test{path}")) for path in ("/x", "/free/x", "/free/not/x")] == [
-        True,
-        False,
-        True,
-    ]
+def test_the_first_location_that_matches_decides() -> None:
+    rules = Reservations((("/free/not/", True), ("/free/", False), ("/*", True), ("/x/open", False)))
+    paths = ("/x", "/free/x", "/free/not/x", "/x/open")
+    assert [rules.reserved(URL(f"http://a.test{path}")) for path in paths] == [True, False, True, True]
 
 
 # Bombs

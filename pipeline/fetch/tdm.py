@@ -1,6 +1,7 @@
 """TDM-Reservation: rights to text and data mining that a site reserves (TDMRep, W3C community group, 2024).
 
-It is said in a header of the answer, which has the last word, or in a file for the whole site.
+It is said in a header of the answer, which supersedes the file for the whole site (section "Processing
+priority" of the report).
 """
 
 import re
@@ -46,17 +47,15 @@ class Reservations:
         )
 
     def reserved(self, url: URL) -> bool | None:
-        """Return what the file says of a URL's path, None where it says nothing. The longest pattern that
-        matches decides, as in robots.txt; of equal ones, that which reserves."""
-        if not self.rules:
-            return None
+        """Return what the file says of a URL's path, None where it says nothing. The first rule that matches
+        decides ("The most specific match is the first in sequence", section "TDM File on the Origin Server")."""
         path = url.raw_path_qs
-        matching = [(len(pattern), reserved) for pattern, reserved in self.rules if _matches(pattern, path)]
-        return max(matching)[1] if matching else None
+        return next((reserved for pattern, reserved in self.rules if _matches(pattern, path)), None)
 
 
 def _matches(pattern: str, path: str) -> bool:
-    """Match the start of a path; `*` stands for anything, a `$` at the end for the end.
+    """Match the start of a path; `*` stands for anything, a `$` at the end for the end, `%2A` and `%24` for
+    these characters themselves.
 
     The parts between stars are looked for from left to right, each once: no pattern can take long.
 
@@ -64,7 +63,8 @@ def _matches(pattern: str, path: str) -> bool:
     (True, False)
     """
     to_end = pattern.endswith("$")
-    first, *rest = re.split(r"\*+", pattern.removesuffix("$"))
+    first, *rest = map(_plain, re.split(r"\*+", pattern.removesuffix("$")))
+    path = _plain(path)
     if not path.startswith(first):
         return False
     at = len(first)
@@ -76,6 +76,10 @@ def _matches(pattern: str, path: str) -> bool:
             return False
         at = found + len(part)
     return not to_end or at == len(path)
+
+
+def _plain(part: str) -> str:
+    return part.replace("%24", "$").replace("%2A", "*").replace("%2a", "*")
 
 
 def header_reserves(values: list[str]) -> bool | None:
