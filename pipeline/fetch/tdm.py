@@ -48,7 +48,7 @@ class Reservations:
 
     def reserved(self, url: URL) -> bool | None:
         """Return what the file says of a URL's path, None where it says nothing. The first rule that matches
-        decides ("The most specific match is the first in sequence", section "TDM File on the Origin Server")."""
+        decides ("The most specific match is the first in sequence", says the report)."""
         path = url.raw_path_qs
         return next((reserved for pattern, reserved in self.rules if _matches(pattern, path)), None)
 
