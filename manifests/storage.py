@@ -2,7 +2,7 @@
 
 A place is a `Path` on this machine and an `UPath` elsewhere, which has a Path's methods; `location` makes
 either. Code that only joins, opens, lists and asks for sizes need not know which it has. What differs stands
-here: writing whole files, parquet, copies, removal.
+here: writing whole files, parquet, copies, removal. What each store needs: `protocols`.
 """
 
 import os
@@ -17,17 +17,52 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from upath import UPath
 
+from manifests.protocols import OBJECT_STORES, WEB, options_of, patiently
+
+# s3fs would hold ten parts of 50 MiB each of an upload.
+_UPLOAD_OPTIONS = {"s3": {"chunksize": 16 << 20, "max_concurrency": 4}}
+
 
 def location(place: Path | str) -> Path:
-    """Return the path of a place: a Path for one on this machine, else an UPath, which stands in for one."""
-    if isinstance(place, str) and "://" in place and not place.startswith("file://"):
-        return cast(Path, UPath(place))
-    return Path(place.removeprefix("file://")) if isinstance(place, str) else place
+    """Return the path of a place: a Path for one on this machine, else an UPath, which stands in for one.
+
+    Raises ValueError for a kind of place that is unknown, or whose package is not there.
+    """
+    if not isinstance(place, str):
+        return place
+    protocol, separator, _ = place.partition("://")
+    if separator and protocol != "file":
+        return cast(Path, UPath(place.rstrip("/"), **options_of(protocol)))
+    return Path(place.removeprefix("file://"))
 
 
 def is_local(path: Path) -> bool:
     """Return whether a path is on this machine, where files have links, locks and atomic renames."""
     return isinstance(path, Path)
+
+
+def can_list(path: Path) -> bool:
+    """Return whether folders can be listed there: a web server only gives files whose names are known."""
+    return is_local(path) or _remote(path).protocol not in WEB
+
+
+def check_writable(path: Path, flag: str) -> None:
+    """Raise ValueError where nothing can be written, naming the flag that asked for it."""
+    if not can_list(path):
+        raise ValueError(f"{flag} {path}: a web server is only read from. Next: give a folder, or s3://...")
+
+
+def name_of(path: Path) -> str:
+    """Return the last name of a place: of a bucket as such, the bucket's."""
+    return path.resolve().name or _remote(path).path.strip("/")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it; an object store has none to make."""
+    if is_local(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    elif _remote(folder).protocol not in OBJECT_STORES:
+        _remote(folder).fs.makedirs(_remote(folder).path, exist_ok=True)
 
 
 @contextmanager
@@ -56,8 +91,16 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 def upload(source: Path, to: Path) -> None:
     """Copy a file of this machine to a place elsewhere, whole or not at all."""
-    remote = cast(UPath, to)
-    remote.fs.put_file(str(source), remote.path)
+    check_writable(to, "writing to")
+    protocol, fs, place = _remote(to).protocol, _remote(to).fs, _remote(to).path
+    options = _UPLOAD_OPTIONS.get(protocol, {})
+    if protocol in OBJECT_STORES:
+        patiently(lambda: fs.put_file(str(source), place, **options))
+        return
+    make_folder(to.parent)
+    aside = _remote(to.with_name(f".{to.name}.{os.getpid()}.tmp")).path
+    patiently(lambda: fs.put_file(str(source), aside))
+    fs.mv(aside, place)
 
 
 def link_or_copy(path: Path, to: Path) -> None:
@@ -65,8 +108,11 @@ def link_or_copy(path: Path, to: Path) -> None:
 
     Files of datasets are never written to once they are there, only replaced, so that both keep their bytes.
     """
-    if not is_local(path) and not is_local(to) and cast(UPath, path).fs is cast(UPath, to).fs:
-        cast(UPath, path).fs.copy(cast(UPath, path).path, cast(UPath, to).path)
+    if not is_local(path) and not is_local(to) and _remote(path).fs is _remote(to).fs:
+        patiently(lambda: _remote(path).fs.copy(_remote(path).path, _remote(to).path))
+        return
+    if is_local(path) and not is_local(to):
+        upload(path, to)
         return
     with written_whole(to) as temporary:
         if is_local(path):
@@ -75,7 +121,28 @@ def link_or_copy(path: Path, to: Path) -> None:
             except OSError:  # another file system, or one without links
                 shutil.copyfile(path, temporary)
         else:
-            cast(UPath, path).fs.get_file(cast(UPath, path).path, str(temporary))
+            with path.open("rb") as file, temporary.open("wb") as copy:
+                shutil.copyfileobj(file, copy, 1 << 20)
+
+
+def move(path: Path, to: Path) -> None:
+    """Give a file of this machine another place: by a rename, or whole by a copy before it is removed."""
+    if is_local(to) and path.stat().st_dev == to.parent.stat().st_dev:
+        path.replace(to)
+        return
+    link_or_copy(path, to)
+    path.unlink()
+
+
+def read_bytes(path: Path, start: int | None = None, stop: int | None = None) -> bytes:
+    """Return a file's bytes, or those from `start` to `stop`, in one request where it lies elsewhere."""
+    if not is_local(path):
+        remote = _remote(path)
+        return bytes(patiently(lambda: remote.fs.cat_file(remote.path, start=start, end=stop)))
+    with path.open("rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        first, last = start or 0, size if stop is None else min(stop, size)
+        return os.pread(file.fileno(), max(0, last - first), first)
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:
@@ -86,8 +153,18 @@ def open_parquet(path: Path) -> pq.ParquetFile:
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
     """Return a parquet file as a table."""
+    if is_local(path):
+        return pq.read_table(path, columns=columns)
+    if columns is None:
+        return pq.read_table(pa.BufferReader(read_bytes(path)))
+    with open_parquet(path) as file:
+        return file.read(columns=columns)
+
+
+def read_schema(path: Path) -> pa.Schema:
+    """Return the schema of a parquet file, from its footer."""
     place, filesystem = _at(path)
-    return pq.read_table(place, columns=columns, filesystem=filesystem)
+    return pq.read_schema(place, filesystem=filesystem)
 
 
 def num_rows(path: Path) -> int:
@@ -100,9 +177,13 @@ def remove_folder(folder: Path) -> None:
     """Remove a folder and all in it; one that is not there is fine."""
     if is_local(folder):
         shutil.rmtree(folder, ignore_errors=True)
-    elif cast(UPath, folder).exists():
-        cast(UPath, folder).fs.rm(cast(UPath, folder).path, recursive=True)
+    elif folder.exists():
+        patiently(lambda: _remote(folder).fs.rm(_remote(folder).path, recursive=True))
+
+
+def _remote(path: Path) -> UPath:
+    return cast(UPath, path)
 
 
 def _at(path: Path) -> tuple[str, Any]:
-    return (str(path), None) if is_local(path) else (cast(UPath, path).path, cast(UPath, path).fs)
+    return (str(path), None) if is_local(path) else (_remote(path).path, _remote(path).fs)
