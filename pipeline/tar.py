@@ -1,13 +1,25 @@
 """Writing tar members: plain ustar headers, every field but name and size fixed, so that bytes repeat."""
 
-from typing import IO
+from typing import Protocol
 
 BLOCK = 512
+# The fields of a header around name and size, which end where the checksum begins and go on behind it.
+_OWNER = b"0000644\0" b"0000000\0" b"0000000\0"  # mode, uid, gid
+_MTIME = b"%011o\0" % 0
+_REST = (b"0" + b"\0" * 100 + b"ustar\x0000").ljust(BLOCK - 156, b"\0")  # a regular file
+# A checksum counts itself as eight spaces.
+_FIXED_SUM = sum(_OWNER + _MTIME + b" " * 8 + _REST)
 
 
-def append_member(tar: IO[bytes], name: str, data: bytes) -> int:
+class Appended(Protocol):
+    """What a tar is written to: bytes are appended, and it knows how many there are."""
+
+    def write(self, data: bytes, /) -> object: ...
+    def tell(self) -> int: ...
+
+
+def append_member(tar: Appended, name: str, data: bytes) -> int:
     """Append a file to an open tar and return the offset of its bytes. Names are ASCII, below 100 bytes."""
-    assert len(name) < 100, name
     tar.write(_header(name, len(data)))
     offset = tar.tell()
     tar.write(data)
@@ -15,25 +27,13 @@ def append_member(tar: IO[bytes], name: str, data: bytes) -> int:
     return offset
 
 
-def end_tar(tar: IO[bytes]) -> None:
+def end_tar(tar: Appended) -> None:
     """Write the two empty blocks that end a tar."""
     tar.write(b"\0" * (2 * BLOCK))
 
 
 def _header(name: str, num_bytes: int) -> bytes:
-    fields = (
-        name.encode("ascii").ljust(100, b"\0"),
-        b"0000644\0",  # mode
-        b"0000000\0",  # uid
-        b"0000000\0",  # gid
-        b"%011o\0" % num_bytes,
-        b"%011o\0" % 0,  # mtime
-        b" " * 8,  # the checksum counts itself as spaces
-        b"0",  # a regular file
-        b"\0" * 100,
-        b"ustar\x0000",
-        b"\0" * 247,
-    )
-    header = b"".join(fields)
-    assert len(header) == BLOCK, len(header)
-    return header[:148] + b"%06o\0 " % sum(header) + header[156:]
+    assert len(name) < 100, name
+    encoded, size = name.encode("ascii"), b"%011o\0" % num_bytes
+    checksum = b"%06o\0 " % (_FIXED_SUM + sum(encoded) + sum(size))
+    return encoded.ljust(100, b"\0") + _OWNER + size + _MTIME + checksum + _REST
