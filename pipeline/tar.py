@@ -4,7 +4,7 @@ from typing import Protocol
 
 BLOCK = 512
 # The fields of a header around name and size, which end where the checksum begins and go on behind it.
-_OWNER = b"0000644\0" b"0000000\0" b"0000000\0"  # mode, uid, gid
+_OWNER = b"0000644\x000000000\x000000000\x00"  # mode, uid, gid
 _MTIME = b"%011o\0" % 0
 _REST = (b"0" + b"\0" * 100 + b"ustar\x0000").ljust(BLOCK - 156, b"\0")  # a regular file
 # A checksum counts itself as eight spaces.
