@@ -1,14 +1,15 @@
-"""The command line: python -m manifests show | verify | report | status DIR."""
+"""The command line: python -m manifests show | diff | verify | report | status DIR."""
 
-import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from manifests.diff_command import Diff
 from manifests.report import write_report
+from manifests.show import Show
 from manifests.status import write_status
 from manifests.store import DatasetError, read_manifest
 from manifests.verify import verify
@@ -16,38 +17,11 @@ from manifests.verify import verify
 USAGE = """Look at a finished dataset.
 
     python -m manifests show runs/demo/dataset
+    python -m manifests diff runs/before runs/after
     python -m manifests verify runs/demo/dataset
     python -m manifests report runs/demo/dataset
     python -m manifests status runs/demo/dataset --out status.parquet
 """
-
-
-@dataclass(frozen=True, kw_only=True)
-class Show:
-    """Print what a dataset holds: python -m manifests show runs/demo/dataset"""
-
-    dataset: tyro.conf.Positional[Path]
-    json: bool = False
-    """Print the manifest itself."""
-
-    def run(self) -> int:
-        """Print the counts of the funnel, or the whole manifest."""
-        manifest = read_manifest(self.dataset)
-        if self.json:
-            print(json.dumps(asdict(manifest), indent=1, ensure_ascii=False))
-            return 0
-        num_bytes = sum(shard.tar.num_bytes for shard in manifest.shards)
-        num_shards = len(manifest.shards)
-        print(f"{manifest.name}: {manifest.num_pairs:,} pairs in {num_shards} shards of {num_bytes:,} bytes")
-        print(f"made {manifest.created_at} by {manifest.code_version}, content {manifest.content_hash[:16]}")
-        for stage in manifest.funnel:
-            reasons = ", ".join(f"{reason} {count:,}" for reason, count in stage.dropped.items())
-            print(f"  {stage.stage:<10} {stage.num_in:>12,} -> {stage.num_out:>12,}  {reasons}")
-        for change in manifest.history:
-            asked = " ".join([change.kind, *map(str, change.request.get("where", ()))])
-            word = "kept" if change.kind == "score" else "gained"
-            print(f"{asked}: {change.num_gained:,} {word} of {change.num_tried:,} tried")
-        return 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +72,7 @@ class Status:
 
 Command = (
     Annotated[Show, tyro.conf.subcommand("show")]
+    | Annotated[Diff, tyro.conf.subcommand("diff")]
     | Annotated[Verify, tyro.conf.subcommand("verify")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Status, tyro.conf.subcommand("status")]
