@@ -11,7 +11,7 @@ from manifests.diff_command import Diff
 from manifests.report import write_report
 from manifests.show import Show
 from manifests.status import write_status
-from manifests.store import DatasetError, read_manifest
+from manifests.store import read_manifest
 from manifests.verify import verify
 
 USAGE = """Look at a finished dataset.
@@ -84,7 +84,7 @@ def main(arguments: list[str]) -> int:
     command = tyro.cli(Command, args=arguments, prog="python -m manifests", description=USAGE)
     try:
         return command.run()
-    except DatasetError as error:
+    except ValueError as error:
         sys.stderr.write(f"manifests: {error}\n")
         return 2
 
