@@ -68,10 +68,10 @@ def options_of(protocol: str) -> dict[str, Any]:
     return {"use_listings_cache": False} if protocol in ("gs", "gcs") else {}
 
 
-def store_errors() -> tuple[type[Exception], ...]:
-    """Return what stores raise: OSError, and errors of their packages' own, of those that are loaded."""
+def store_errors(*others: type[Exception]) -> tuple[type[Exception], ...]:
+    """Return what stores raise, OSError and what their packages have beside it, and the others, to except."""
     found = (getattr(sys.modules[module], name) for module, name in _ERRORS if module in sys.modules)
-    return (OSError, *found)
+    return (OSError, *others, *found)
 
 
 def patiently(do: Callable[[], Result]) -> Result:

@@ -11,7 +11,10 @@ from typing import Annotated
 
 import tyro
 
+from manifests.places import Place
+from manifests.protocols import store_errors
 from manifests.schema import Manifest
+from manifests.storage import location
 from manifests.store import read_manifest, write_table
 from pipeline.build import build
 from pipeline.config import BuildConfig, RunOptions
@@ -96,7 +99,7 @@ def main(arguments: list[str]) -> int:
     except ValueError as error:
         sys.stderr.write(f"pipeline {name}: {error}\n")
         return 2
-    except (RuntimeError, OSError) as error:
+    except store_errors(RuntimeError) as error:
         last = str(error).strip().rpartition("\n")[2]
         sys.stderr.write(f"{name} stopped: {last}\nWhat is done is kept; run the same command again.\n")
         return 1
@@ -162,7 +165,7 @@ def retry_command(arguments: list[str]) -> None:
     """Fetch failures of a finished dataset again."""
     # The dataset is read first: its limits are the defaults that --help shows.
     given = [value for name, value in pairwise(arguments) if name == "--dataset"]
-    limits = limits_of(Path(given[-1])) if given else Fetch()
+    limits = limits_of(location(given[-1])) if given else Fetch()
     request = tyro.cli(
         RetryRequest,
         default=RetryRequest(dataset=tyro.MISSING, where=tyro.MISSING, fetch=limits),
@@ -201,7 +204,7 @@ def doctor_command(arguments: list[str]) -> int:
 class HashesRequest:
     """What to hash, and where to write the list."""
 
-    path: tyro.conf.Positional[Path]
+    path: tyro.conf.Positional[Place]
     """A folder, a tar or a dataset."""
     out: Path
     """The list: a parquet file."""

@@ -14,7 +14,9 @@ from filters.checks import ImageChecks, TextChecks
 from filters.queries import MatchMode
 from filters.scorers import OnnxScorer, read_scorer
 from filters.urls import UrlRules
+from manifests.places import Place
 from manifests.scores import Limits, check_name
+from manifests.storage import check_writable, is_local
 from pipeline.limits import Decode, Encode, Fetch, require
 from pipeline.pool import CapRule
 from pipeline.sources import Sources
@@ -138,8 +140,12 @@ class BuildConfig:
 class RunOptions:
     """How this run works; none of it changes a byte of the result."""
 
-    dataset: Path
-    """Directory of the dataset; the same command on the same directory goes on where it stopped."""
+    dataset: Place
+    """Where the dataset goes: a directory, or s3://bucket/name, gs://, az://, hdfs://. The same command goes
+    on where it stopped."""
+    work: Path | None = None
+    """Folder of this machine for the build's own files, which the dataset's work/ holds otherwise: needed
+    where the dataset lies elsewhere. May be deleted once the dataset is there."""
     workers: int = 1
     """Processes. 1 runs everything in this one."""
     connect_to: tuple[str, ...] = ()
@@ -152,6 +158,12 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         require(self.workers >= 1, self.workers, "workers must be >= 1")
+        check_writable(self.dataset, "dataset")
+        if self.work is None and not is_local(self.dataset):
+            raise ValueError(
+                f"dataset: {self.dataset} is not on this machine, where a build works on files of its own. "
+                "Next: give --work DIR, with room for twice the pictures"
+            )
         for entry in self.connect_to:
             host, _, address = entry.partition("=")
             require(
@@ -159,3 +171,8 @@ class RunOptions:
                 entry,
                 "connect-to must be HOST=ADDRESS:PORT",
             )
+
+    @property
+    def work_folder(self) -> Path:
+        """Where the build's own files lie; always on this machine."""
+        return self.work or self.dataset / "work"

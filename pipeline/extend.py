@@ -17,10 +17,10 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from manifests.report import write_report
 from manifests.schema import Change, FileRecord, Manifest
+from manifests.storage import move, read_table
 from manifests.store import (
     MANIFEST_NAME,
     clear_cut_short,
@@ -49,16 +49,18 @@ class Extension:
 
     dataset: Path
     manifest: Manifest
+    work: Path
+    """A folder of this machine."""
 
     @property
     def folder(self) -> Path:
         """Where the addition grows; a run that was cut short is found here again."""
-        return self.dataset / "work" / f"extend-{len(self.manifest.history) + 1}"
+        return self.work / f"extend-{len(self.manifest.history) + 1}"
 
     @property
     def config(self) -> BuildConfig:
         """What the dataset was built by."""
-        return msgspec.convert(self.manifest.config, BuildConfig)
+        return config_of(self.manifest)
 
     def begin(self, request: dict[str, Any]) -> None:
         """Give the folder to a request, or go on with it. Raises ValueError where it is another's."""
@@ -72,11 +74,13 @@ class Extension:
 
     def job(self, config: BuildConfig, options: RunOptions) -> Job:
         """Return the addition as a build; `options` name the dataset."""
-        return Job(config, replace(options, dataset=self.folder), self.queries(), base=self.dataset)
+        return Job(
+            config, replace(options, dataset=self.folder, work=None), self.queries(), base=self.dataset
+        )
 
     def queries(self) -> list[Query]:
         """Return the dataset's search terms."""
-        rows = pq.read_table(self.dataset / "queries.parquet", columns=["query_id", "text", "origin"])
+        rows = read_table(self.dataset / "queries.parquet", ["query_id", "text", "origin"])
         return [Query(**row) for row in rows.to_pylist()]
 
     def rejections(self) -> list[Path]:
@@ -84,9 +88,15 @@ class Extension:
         return sorted((self.dataset / "rejections").glob("*.parquet"))
 
 
-def open_extension(dataset: Path) -> Extension:
-    """Open a finished dataset for an addition; complete one whose move into it was cut short."""
-    extension = Extension(dataset, read_manifest(dataset))
+def config_of(manifest: Manifest) -> BuildConfig:
+    """Return what a dataset was built by."""
+    return msgspec.convert(manifest.config, BuildConfig)
+
+
+def open_extension(dataset: Path, work: Path) -> Extension:
+    """Open a finished dataset for an addition, which grows in `work`; complete one whose move into it was
+    cut short."""
+    extension = Extension(dataset, read_manifest(dataset), work)
     if any(change.kind == "score" for change in extension.manifest.history):
         raise ValueError(
             f"{dataset} was scored by a trained model, which new pairs were not: add to the dataset that it "
@@ -94,8 +104,8 @@ def open_extension(dataset: Path) -> Extension:
         )
     if (extension.folder / MANIFEST_NAME).exists():
         _move_in(extension)
-        extension = Extension(dataset, read_manifest(dataset))
-    for left in (dataset / "work").glob("extend-*"):
+        extension = Extension(dataset, read_manifest(dataset), work)
+    for left in work.glob("extend-*"):
         if left != extension.folder:  # moved in, but not cleared away
             shutil.rmtree(left)
     return extension
@@ -160,7 +170,7 @@ def _write_left(extension: Extension, tried: Mask) -> list[FileRecord]:
     recorded = {file.path: file for file in extension.manifest.files}
     records = []
     for path in extension.rejections():
-        table = pq.read_table(path)
+        table = read_table(path)
         left = table.filter(pc.invert(tried(table)))
         name = path.relative_to(extension.dataset).as_posix()
         if len(left) == len(table):
@@ -172,7 +182,7 @@ def _write_left(extension: Extension, tried: Mask) -> list[FileRecord]:
 
 
 def _write_samples(extension: Extension, dropped: Sequence[Path], fetched: Path, tried: Mask) -> FileRecord:
-    samples = pq.read_table(extension.dataset / "samples.parquet")
+    samples = read_table(extension.dataset / "samples.parquet")
     left = extension.folder / "work" / "samples.parquet"
     write_table(left, samples.filter(pc.invert(tried(samples))))
     return finish.write_samples([left, *dropped], fetched, extension.folder)
@@ -182,10 +192,16 @@ def _move_in(extension: Extension) -> None:
     """Move an addition that is whole into its dataset, the manifest last; again, where that was cut short."""
     new = extension.folder
     clear_cut_short(new)
-    for folder in ("shards", "index", "rejections", "."):
-        for path in sorted((new / folder).glob("*.*")):
-            if path.is_file() and path.name not in (MANIFEST_NAME, "request.json"):
-                path.replace(extension.dataset / path.relative_to(new))
-    (new / MANIFEST_NAME).replace(extension.dataset / MANIFEST_NAME)
+    folders = ("shards", "index", "fetch_times", "rejections", ".")
+    found = (path for folder in folders for path in sorted((new / folder).glob("*.*")))
+    names = [
+        path.relative_to(new).as_posix()
+        for path in found
+        if path.is_file() and path.name not in (MANIFEST_NAME, "request.json")
+    ]
+    # Files that take the place of others come last: so long is the dataset as its old manifest says.
+    replaced = {file.path for file in extension.manifest.files}
+    for name in (*sorted(names, key=replaced.__contains__), MANIFEST_NAME):
+        move(new / name, extension.dataset / name)
     write_report(extension.dataset)
     shutil.rmtree(new)

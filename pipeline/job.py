@@ -1,6 +1,5 @@
 """One build under way: its configuration, its search terms, its directory, and the phases that have ended."""
 
-import fcntl
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import numpy as np
 
 from filters.checks import screen_caption
 from filters.do_not_fetch import read_do_not_fetch
+from manifests.locks import held
 from manifests.store import MANIFEST_NAME, write_bytes
 from pipeline.config import BuildConfig, RunOptions
 from pipeline.fetch.peer import check_engine
@@ -59,7 +59,7 @@ class Job:
     def folder(self, phase: str) -> Path:
         """Return where a phase writes."""
         name = phase + self.suffix if phase in ONCE_A_ROUND else phase
-        return self.options.dataset / "work" / name
+        return self.options.work_folder / name
 
     def parts(self, phase: str) -> list[Part]:
         """Return what a finished phase has written."""
@@ -123,14 +123,15 @@ def begun(config: BuildConfig, options: RunOptions) -> Iterator[Job]:
     read_do_not_fetch(config.fetch.do_not_fetch)
     references_of(config.dedup)  # so is a path that is not there
     queries = read_terms(Path(config.queries), config.match_mode)
-    work = options.dataset / "work"
+    work = options.work_folder
     try:
         work.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        flag = "work" if options.work else "dataset"
         raise ValueError(
-            f"dataset: {options.dataset} cannot be made ({error.strerror}): give another --dataset"
+            f"{flag}: {work} cannot be made ({error.strerror}): give another --{flag}"
         ) from error
-    with held(options.dataset):
+    with held(options.dataset, options.work):
         if not (work / "config.json").exists():
             _check_sources(config, queries)
             write_bytes(work / "config.json", json.dumps(config_as_json(config), indent=1).encode())
@@ -138,17 +139,6 @@ def begun(config: BuildConfig, options: RunOptions) -> Iterator[Job]:
             _check_no_new_settings(work / "config.json", config, options.dataset)
         _check_same_config(work / "config.json", config_as_json(config), options.dataset)
         yield Job(config, options, queries)
-
-
-@contextmanager
-def held(dataset: Path) -> Iterator[None]:
-    """Hold a dataset's directory for this process alone. Raises ValueError where another has it."""
-    with (dataset / "work" / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(f"another build is at work in {dataset}") from error
-        yield
 
 
 def _check_sources(config: BuildConfig, queries: list[Query]) -> None:

@@ -8,18 +8,20 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from filters.reasons import Reason
 from filters.sampling import pair_id
 from filters.urls import host_of
+from manifests.locks import held
+from manifests.places import Place
 from manifests.schema import Manifest
+from manifests.storage import read_table
 from manifests.store import read_manifest
 from pipeline.build import WRITE, fetch_phases
 from pipeline.config import RunOptions
-from pipeline.extend import Extension, open_extension, publish_extension
+from pipeline.extend import Extension, config_of, open_extension, publish_extension
 from pipeline.fetch.peer import check_engine
-from pipeline.job import Job, Phase, held
+from pipeline.job import Job, Phase
 from pipeline.limits import Fetch
 from pipeline.parts import write_part
 from pipeline.pool import EVERY, Caps, Pool
@@ -82,7 +84,7 @@ def _on_hosts(urls: list[str], hosts: tuple[str, ...]) -> list[bool]:
 class RetryRequest:
     """What is tried again, and how."""
 
-    dataset: Path
+    dataset: Place
     """A finished dataset. Its shards stay as they are; what is gained goes into new ones."""
     where: tuple[str, ...]
     """reason=timeout,host_down stage=fetch host=example.com: failures that meet all conditions."""
@@ -90,6 +92,8 @@ class RetryRequest:
     """The dataset's own limits, but for those that are given anew."""
     workers: int = 1
     """Processes. 1 runs everything in this one."""
+    work: Path | None = None
+    """Folder of this machine for the retry's own files, as for build."""
     connect_to: tuple[str, ...] = ()
     """HOST=ADDRESS:PORT: where names are really served, as for build."""
     quiet: bool = False
@@ -98,7 +102,7 @@ class RetryRequest:
 
 def limits_of(dataset: Path) -> Fetch:
     """Return the limits that a dataset was fetched by. Raises DatasetError where there is no finished one."""
-    return Extension(dataset, read_manifest(dataset)).config.fetch
+    return config_of(read_manifest(dataset)).fetch
 
 
 def retry(request: RetryRequest) -> Manifest:
@@ -109,14 +113,14 @@ def retry(request: RetryRequest) -> Manifest:
     read_manifest(request.dataset)
     options = RunOptions(
         dataset=request.dataset,
+        work=request.work,
         workers=request.workers,
         connect_to=request.connect_to,
         quiet=request.quiet,
     )
     where = Where.parse(request.where)
-    (request.dataset / "work").mkdir(exist_ok=True)
-    with held(request.dataset):
-        extension = open_extension(request.dataset)
+    with held(request.dataset, request.work):
+        extension = open_extension(request.dataset, options.work_folder)
         if not any(len(pairs) for pairs in chosen_pairs(extension, where)):
             return extension.manifest
         config = replace(extension.config, fetch=request.fetch)
@@ -156,7 +160,7 @@ def _phases(extension: Extension, where: Where) -> dict[str, Phase]:
 def chosen_pairs(extension: Extension, where: Where) -> Iterator[pa.Table]:
     """Yield the pairs that are meant, a table for each file of rejections."""
     for path in extension.rejections():
-        table = pq.read_table(path)
+        table = read_table(path)
         yield pairs_of(table.filter(where.mask(table)), extension.dataset)
 
 
