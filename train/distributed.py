@@ -1,0 +1,50 @@
+"""The processes of a run, in as few words as the rest of the trainer needs. One process is a world of one.
+
+Rows of several processes are put one after the other in the order of ranks; how many each brings may differ.
+"""
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def num_processes() -> int:
+    """Return how many processes take part, 1 where none was started by a launcher."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Return this process's number, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def gather_rows(rows: Tensor) -> tuple[Tensor, int]:
+    """Return the rows of all processes (N, ...), and where this one's begin. No gradient flows back."""
+    if num_processes() == 1:
+        return rows, 0
+    counts = rows.new_empty(num_processes(), dtype=torch.int64)
+    dist.all_gather_into_tensor(counts, counts.new_tensor([len(rows)]))
+    sizes = counts.tolist()
+    # Collectives move equal shapes: shorter ones are filled up, and cut again.
+    filled = rows.new_zeros(max(sizes), *rows.shape[1:])
+    filled[: len(rows)] = rows
+    gathered = rows.new_empty(len(sizes), *filled.shape)
+    dist.all_gather(list(gathered), filled)
+    parts = [part[:size] for part, size in zip(gathered, sizes, strict=True)]
+    return torch.cat(parts), sum(sizes[: rank()])
+
+
+def gather_stacked(values: Tensor) -> Tensor:
+    """Return the tensors of all processes, which have one shape, stacked (processes, ...)."""
+    if num_processes() == 1:
+        return values[None]
+    gathered = values.new_empty(num_processes(), *values.shape)
+    dist.all_gather(list(gathered), values.contiguous())
+    return gathered
+
+
+def sum_over_processes(values: Tensor) -> Tensor:
+    """Return the sum of the tensors of all processes; the given one is overwritten."""
+    if num_processes() > 1:
+        dist.all_reduce(values)
+    return values
