@@ -4,12 +4,15 @@
           shards/00000.tar          <key>.jpg (or .png, .webp) <key>.txt <key>.json
           shards/sizes.json         {"00000.tar": 9987, ...}, where open_clip looks for it
           index/00000.parquet       INDEX_SCHEMA, one row per pair, in the order of the shard
+          fetch_times/00000.parquet FETCH_TIME_SCHEMA, the same: when each picture was fetched
           rejections/*.parquet      REJECTION_SCHEMA, one row per dropped record
           samples.parquet           SAMPLE_SCHEMA, some of each reason with thumbnails, for the report
           queries.parquet           QUERY_SCHEMA, the search terms, numbered
           coverage.parquet          COVERAGE_SCHEMA, how full the terms of each origin are, by source
           report.html               derived, not part of the contract
           work/                     the build's own; may be deleted once the manifest is there
+
+All of it, with what null means and who reads it how, is written down in docs/format.md.
 """
 
 from dataclasses import dataclass, field
@@ -17,7 +20,7 @@ from typing import Any
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # version 1 had no sources, dates and times of changes, and fewer columns; it is read
 
 # One row per pair. Names follow img2dataset where it has one (url, caption, key, width, ...).
 INDEX_SCHEMA = pa.schema(
@@ -29,11 +32,14 @@ INDEX_SCHEMA = pa.schema(
         ("url", pa.string()),
         ("page_url", pa.string()),  # may be null
         ("source", pa.string()),
+        ("source_file", pa.string()),  # the crawl file, table or local picture; null for search engines
+        ("source_offset", pa.int64()),  # in it: a record's first byte, a table's row from 0; may be null
         ("found_by", pa.list_(pa.string())),  # all searches that found it; null for bulk sources
         ("licence", pa.string()),  # as its source gave it; may be null
         ("author", pa.string()),  # as its source gave it; may be null
         ("caption_origin", pa.string()),  # where the caption stood: alt, figcaption, ...; null where unknown
         ("query_ids", pa.list_(pa.int32())),  # rows of queries.parquet that occur in the caption
+        ("keep_probability", pa.float64()),  # of getting through the caps, 1 where no term is over its cap
         ("language", pa.string()),  # ISO 639-1 where it has one
         ("language_score", pa.float32()),
         ("width", pa.int32()),
@@ -69,13 +75,17 @@ ADDED_COLUMNS = (
     *("colours", "extra_captions", "extra", "blur_boxes"),
     *("http_status", "etag", "last_modified", "final_url", "robots", "opt_out"),
     "scores",
+    *("source_file", "source_offset", "keep_probability"),
 )
 
 # What is known of a pair besides: of pairs that a fetch was tried for, so that it can be tried again.
 OF_TRIED_PAIRS = (
     *("page_url", "found_by", "licence", "author", "caption_origin"),
     *("query_ids", "language", "language_score", "extra", "blur_boxes"),
+    *("source_file", "source_offset", "keep_probability"),
 )
+# What is known of a picture that is dropped as a copy; with `kept_key` it says all of a cluster of copies.
+OF_COPIES = ("sha256", "phash")
 
 REJECTION_SCHEMA = pa.schema(
     [
@@ -88,6 +98,17 @@ REJECTION_SCHEMA = pa.schema(
         ("kept_key", pa.string()),  # of the pair kept in its stead; null but for duplicate pictures
         *(INDEX_SCHEMA.field(name) for name in OF_TRIED_PAIRS),  # null but for stages fetch and image
         ("expected_hash", pa.string()),  # the same; sha256:DIGITS, where the pair's source gave one
+        # Of dropped copies: bits of the hash that differ from the best better copy's, then its own hashes.
+        ("distance", pa.int32()),
+        *(INDEX_SCHEMA.field(name) for name in OF_COPIES),
+    ]
+)
+
+# When pictures were fetched stands beside the index, which is the same in every build of the same inputs.
+FETCH_TIME_SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("fetched_at", pa.timestamp("ms", tz="UTC")),  # null for a picture that was on this machine
     ]
 )
 
@@ -155,6 +176,27 @@ class Change:
     num_tried: int
     num_gained: int  # of those that were tried, the pairs that are in the dataset
     dropped: dict[str, int]  # of those that were tried, by their new reasons
+    at: str | None = None  # ISO 8601, UTC; None where an earlier version has written it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceRecord:
+    """What one source gave and where it was read."""
+
+    name: str
+    num_candidates: int  # its pictures with a text, before anything was dropped
+    read: tuple[str, ...]  # files as in the column source_file, folders, or a service's endpoint
+    licence: str  # what is known of the licences of what it gives
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dates:
+    """When a dataset came about; ISO 8601, UTC."""
+
+    begun: str | None  # the build; None where an earlier version has begun it
+    fetched_from: str | None  # the first and the last picture of the dataset; None where none was fetched
+    fetched_to: str | None
+    finished: str  # the build, or the last addition to it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +205,7 @@ class Manifest:
 
     schema_version: int = SCHEMA_VERSION
     name: str
-    created_at: str  # ISO 8601, UTC; the one field that differs between two builds of the same inputs
+    created_at: str  # of this manifest; ISO 8601, UTC. Like `dates` it differs between equal builds
     code_version: str
     config: dict[str, Any]
     num_pairs: int
@@ -174,3 +216,5 @@ class Manifest:
     files: tuple[FileRecord, ...]  # everything else that belongs to the dataset
     content_hash: str  # of the shards' hashes in order: equal datasets have equal content
     history: tuple[Change, ...] = ()  # the first change first
+    sources: tuple[SourceRecord, ...] = ()  # those that were on; none where version 1 has written it
+    dates: Dates | None = None  # None where version 1 has written it

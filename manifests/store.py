@@ -2,14 +2,23 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from manifests.schema import SCHEMA_VERSION, Change, FileRecord, Manifest, Shard, StageCount
+from manifests.schema import (
+    SCHEMA_VERSION,
+    Change,
+    Dates,
+    FileRecord,
+    Manifest,
+    Shard,
+    SourceRecord,
+    StageCount,
+)
 from manifests.storage import location, read_table, written_whole
 
 MANIFEST_NAME = "manifest.json"
@@ -21,7 +30,7 @@ class DatasetError(ValueError):
 
 def clear_cut_short(dataset: Path) -> None:
     """Remove what killed processes were writing in a dataset's folders. Nobody may be writing there now."""
-    for folder in (".", "shards", "index", "rejections"):
+    for folder in (".", "shards", "index", "fetch_times", "rejections"):
         for path in (dataset / folder).glob(".*.tmp"):
             path.unlink()
 
@@ -65,28 +74,41 @@ def manifest_to_bytes(manifest: Manifest) -> bytes:
     There is one way to write a given manifest, so that a single changed byte is found (see `verify`).
     """
     fields = asdict(manifest)
-    if not manifest.history:  # a field that came later: manifests without it keep their bytes
-        del fields["history"]
+    if manifest.schema_version == 1:
+        _without_later_fields(fields)
     body = json.dumps(fields, indent=1, ensure_ascii=False)
     checksum = hashlib.sha256(body.encode()).hexdigest()
     return f'{body[:-2]},\n "checksum": "{checksum}"\n}}\n'.encode()
 
 
+def _without_later_fields(fields: dict[str, Any]) -> None:
+    """Take out what version 1 did not write, so that its manifests keep their bytes."""
+    del fields["sources"], fields["dates"]
+    for change in fields["history"]:
+        del change["at"]
+    if not fields["history"]:
+        del fields["history"]
+
+
 def manifest_from_bytes(data: bytes) -> Manifest:
-    """Parse a manifest. Raises DatasetError if it is not one, or of a newer schema version."""
+    """Parse a manifest of any version so far. Raises DatasetError if it is none, or of a later version."""
     try:
         fields: dict[str, Any] = json.loads(data)
         version = fields["schema_version"]
         fields.pop("checksum")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"not a dataset manifest: {error!r}") from error
-    if version != SCHEMA_VERSION:
+    if version not in range(1, SCHEMA_VERSION + 1):
         raise DatasetError(
-            f"manifest has schema_version {version!r}, this code reads {SCHEMA_VERSION}: update openwit"
+            f"manifest has schema_version {version!r}, this code reads 1 to {SCHEMA_VERSION}: update openwit"
         )
     try:
         fields["funnel"] = tuple(StageCount(**stage) for stage in fields["funnel"])
         fields["history"] = tuple(Change(**change) for change in fields.get("history", ()))
+        fields["sources"] = tuple(
+            SourceRecord(**source | {"read": tuple(source["read"])}) for source in fields.get("sources", ())
+        )
+        fields["dates"] = Dates(**fields["dates"]) if fields.get("dates") else None
         fields["files"] = tuple(FileRecord(**file) for file in fields["files"])
         fields["shards"] = tuple(
             Shard(
@@ -113,8 +135,10 @@ def read_manifest(root: Path) -> Manifest:
 
 
 def write_manifest(root: Path, manifest: Manifest) -> None:
-    """Publish a dataset: the last file written, so that present means complete."""
-    write_bytes(root / MANIFEST_NAME, manifest_to_bytes(manifest))
+    """Publish a dataset: the last file written, so that present means complete. It is of the current version,
+    also where `manifest` was read from an earlier one."""
+    current = replace(manifest, schema_version=SCHEMA_VERSION)
+    write_bytes(root / MANIFEST_NAME, manifest_to_bytes(current))
 
 
 @dataclass(frozen=True)

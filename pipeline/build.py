@@ -211,6 +211,9 @@ def publish(job: Job) -> Manifest:
             assert stage.num_out == sum_of(job.parts(phase)), (stage, phase)
         assert stage.stage != "score" or stage.num_out == sum_of(job.parts(job.pictures)), stage
         assert stage.stage != "cap" or stage.num_out == sum_of(selected_parts(job)), stage
-    manifest = finish.publish(dataset, config_as_json(job.config), job.queries, stages, shards, files)
+    sources = finish.source_records(job.config.sources, job.parts("candidates"))
+    manifest = finish.publish(
+        dataset, config_as_json(job.config), job.queries, stages, shards, files, sources, job.begun_at
+    )
     write_report(dataset)
     return manifest

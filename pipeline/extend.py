@@ -5,7 +5,6 @@ An addition grows as a build of its own in work/extend-<number>, judged against 
 whole, its files are moved into the dataset, the manifest last; a cut move is completed by whoever comes next.
 """
 
-import datetime
 import json
 import shutil
 from collections import Counter
@@ -18,6 +17,8 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from manifests.dates import dates_of, joined
+from manifests.fetch_times import record_fetch_times
 from manifests.report import write_report
 from manifests.schema import Change, FileRecord, Manifest
 from manifests.storage import move, read_table
@@ -125,6 +126,7 @@ def publish_extension(
         *rejections,
         *add_kept(job, new),
         finish.write_sizes(shards, new),
+        *record_fetch_times(new, shards[len(old.shards) :]),
         _write_samples(extension, dropped, job.folder("fetched"), tried),
     )
     tables = [_newest(extension, file.path) for file in rejections]
@@ -134,12 +136,14 @@ def publish_extension(
     reasons = Counter[str]()
     for (_, reason), number in sorted(count_rejections(dropped).items()):
         reasons[reason] += number
+    dates = dates_of(new, None, shards[len(old.shards) :])
     change = Change(
         kind=kind,
         request=request,
         num_tried=sum_of(job.parts("selected")),
         num_gained=num_pairs - old.num_pairs,
         dropped=dict(reasons),
+        at=dates.finished,
     )
     assert stages[-1].num_out == num_pairs, (stages[-1], num_pairs)
     assert change.num_tried == change.num_gained + reasons.total(), change
@@ -147,13 +151,14 @@ def publish_extension(
     others = (file for file in old.files if file.path not in names)
     manifest = replace(
         old,
-        created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        created_at=dates.finished,
         num_pairs=num_pairs,
         funnel=stages,
         shards=shards,
         files=tuple(sorted((*files, *others), key=lambda file: file.path)),
         content_hash=content_hash(shards),
         history=(*old.history, change),
+        dates=joined([old.dates, dates]),
     )
     write_manifest(new, manifest)
     _move_in(extension)

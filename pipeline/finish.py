@@ -1,7 +1,7 @@
 """The end of a build: rejections, samples, search terms and counts into the dataset, the manifest last."""
 
-import datetime
 import importlib.metadata
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,15 @@ import pyarrow.parquet as pq
 
 from filters.queries import queries_sha256
 from filters.sampling import priority
+from manifests.dates import dates_of
+from manifests.fetch_times import record_fetch_times
 from manifests.schema import (
     REJECTION_SCHEMA,
     SAMPLE_SCHEMA,
     FileRecord,
     Manifest,
     Shard,
+    SourceRecord,
     StageCount,
 )
 from manifests.store import content_hash, record_file, write_bytes, write_manifest, write_table
@@ -25,6 +28,7 @@ from pipeline.fetch.pixels import thumbnail
 from pipeline.parts import Part, count_rejections, parts_in
 from pipeline.records import Query
 from pipeline.shards import read_staged
+from pipeline.sources import Sources
 
 SAMPLES_PER_REASON = 24
 ROWS_PER_FILE = 1_000_000
@@ -48,6 +52,18 @@ def funnel(rejections: Sequence[Path], num_candidates: int) -> tuple[StageCount,
         stages.append(StageCount(stage=stage, num_in=num_in, num_out=num_out, dropped=dropped[stage]))
         num_in = num_out
     return tuple(stages)
+
+
+def source_records(sources: Sources, candidates: Sequence[Part]) -> tuple[SourceRecord, ...]:
+    """Return what each source that was on has read, and how many candidates it gave in these parts."""
+    counts = Counter[str]()
+    for part in candidates:
+        counts[part.name.partition("-")[0]] += part.num_rows()
+    return tuple(
+        SourceRecord(name=name, num_candidates=counts[name], read=tuple(read), licence=source.licence)
+        for name, source in sources.by_name().items()
+        if (read := source.places())
+    )
 
 
 def write_rejections(files: Sequence[Path], dataset: Path, first: int = 0) -> list[FileRecord]:
@@ -129,13 +145,16 @@ def publish(
     stages: tuple[StageCount, ...],
     shards: tuple[Shard, ...],
     files: tuple[FileRecord, ...],
+    sources: tuple[SourceRecord, ...],
+    begun: str | None,
 ) -> Manifest:
     """Write the manifest of what is there, and with it the dataset."""
     num_pairs = sum(shard.num_pairs for shard in shards)
     assert num_pairs == stages[-1].num_out, (num_pairs, stages[-1])
+    dates = dates_of(dataset, begun, shards)
     manifest = Manifest(
         name=dataset.resolve().name,
-        created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        created_at=dates.finished,
         code_version=f"openwit {importlib.metadata.version('openwit')}",
         config=config,
         num_pairs=num_pairs,
@@ -143,8 +162,10 @@ def publish(
         queries_sha256=queries_sha256([query.text for query in queries]),
         funnel=stages,
         shards=shards,
-        files=tuple(sorted(files, key=lambda file: file.path)),
+        files=tuple(sorted((*files, *record_fetch_times(dataset, shards)), key=lambda file: file.path)),
         content_hash=content_hash(shards),
+        sources=sources,
+        dates=dates,
     )
     write_manifest(dataset, manifest)
     return manifest

@@ -12,6 +12,7 @@ import numpy as np
 
 from filters.checks import screen_caption
 from filters.do_not_fetch import read_do_not_fetch
+from manifests.dates import now
 from manifests.locks import held
 from manifests.store import MANIFEST_NAME, write_bytes
 from pipeline.config import BuildConfig, RunOptions
@@ -27,6 +28,7 @@ from pipeline.terms import read_terms
 
 # Settings that decide nothing about what is in the dataset.
 MAY_CHANGE = ("fetch.contact", "fetch.img2dataset_python")
+BEGUN_AT = "begun_at.txt"  # when this build was begun
 # These write anew in each round of fetching; what is fetched is added to what is there.
 ONCE_A_ROUND = ("demand", "selected", "copies", "kept")
 
@@ -50,6 +52,12 @@ class Job:
     def network(self) -> Network:
         """How this run reaches hosts."""
         return Network(connect_to=self.options.connect_to, contact=self.config.fetch.contact)
+
+    @property
+    def begun_at(self) -> str | None:
+        """When the build was begun; None where an earlier version has done that."""
+        path = self.options.work_folder / BEGUN_AT
+        return path.read_text() if path.exists() else None
 
     @property
     def suffix(self) -> str:
@@ -134,6 +142,7 @@ def begun(config: BuildConfig, options: RunOptions) -> Iterator[Job]:
     with held(options.dataset, options.work):
         if not (work / "config.json").exists():
             _check_sources(config, queries)
+            write_bytes(work / BEGUN_AT, now().encode())
             write_bytes(work / "config.json", json.dumps(config_as_json(config), indent=1).encode())
         if not (options.dataset / MANIFEST_NAME).exists():
             _check_no_new_settings(work / "config.json", config, options.dataset)

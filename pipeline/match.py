@@ -178,7 +178,8 @@ def drop_repeats(group: tuple[int, Iterable[bytes]], out: Path) -> str:
     return name
 
 
-def _preference(row: Row) -> tuple[int, str, str, list[str], str]:
+def _preference(row: Row) -> tuple[int, str, str, list[str], str, str, int]:
     """Return what orders pairs of one URL: the place of the caption, then what no two of them share."""
     rank = _PLACES.get(row["caption_origin"], _AS_ALT)
-    return rank, row["pair_id"], row["source"], row["found_by"] or [], row["page_url"] or ""
+    found = row["source"], row["found_by"] or [], row["page_url"] or ""
+    return rank, row["pair_id"], *found, row["source_file"] or "", row["source_offset"] or 0

@@ -11,11 +11,11 @@ from typing import Any
 import pyarrow as pa
 
 from filters.reasons import Drop
-from manifests.schema import INDEX_SCHEMA, OF_TRIED_PAIRS, SAMPLE_SCHEMA
+from manifests.schema import FETCH_TIME_SCHEMA, INDEX_SCHEMA, OF_COPIES, OF_TRIED_PAIRS, SAMPLE_SCHEMA
 
 _OF_A_CANDIDATE = (
     *("url", "caption", "page_url", "source", "found_by", "licence", "author", "caption_origin"),
-    *("extra", "blur_boxes"),
+    *("extra", "blur_boxes", "source_file", "source_offset"),
 )
 # Of the bytes that a URL should give; needed until they are there.
 _EXPECTED_HASH = pa.field("expected_hash", pa.string())
@@ -24,6 +24,7 @@ PAIR_SCHEMA = pa.schema(
         pa.field("pair_id", pa.string()),
         *(INDEX_SCHEMA.field(name) for name in _OF_A_CANDIDATE),
         *(INDEX_SCHEMA.field(name) for name in ("query_ids", "language", "language_score")),
+        INDEX_SCHEMA.field("keep_probability"),  # null until a cap has chosen
         _EXPECTED_HASH,
     ]
 )
@@ -37,6 +38,8 @@ CANDIDATE_SCHEMA = pa.schema(
         _EXPECTED_HASH,
     ]
 )
+# When a picture was fetched goes beside the index, not into it: see `manifests.fetch_times`.
+_FETCHED_AT = FETCH_TIME_SCHEMA.field("fetched_at")
 # The staged bytes of a picture lie at `offset` of work/fetched/<unit>.tar.
 IMAGE_SCHEMA = pa.schema(
     [
@@ -52,6 +55,7 @@ IMAGE_SCHEMA = pa.schema(
                 "scores",
             )
         ),
+        _FETCHED_AT,
     ]
 )
 KEPT_SCHEMA = pa.schema(
@@ -85,6 +89,8 @@ class Candidate:
     extra: str | None = None  # a JSON object of a table's other columns
     blur_boxes: list[list[float]] | None = None  # left, top, right, bottom, as shares of the upright picture
     expected_hash: str | None = None  # sha256:DIGITS of the bytes at the URL, or md5:DIGITS
+    source_file: str | None = None  # the table or the local picture that it stands in
+    source_offset: int | None = None  # its row there, from 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,16 +115,24 @@ class Rejection:
     extra: str | None = None
     blur_boxes: list[list[float]] | None = None
     expected_hash: str | None = None
+    source_file: str | None = None
+    source_offset: int | None = None
+    keep_probability: float | None = None
+    distance: int | None = None
+    sha256: str | None = None
+    phash: int | None = None
     thumbnail: bytes | None = None
 
 
 def reject(stage: str, drop: Drop, record: dict[str, Any] | Candidate, **extra: Any) -> Rejection:
     """Return the Rejection of a candidate or of a row that has url, caption and source; of a pair that was
-    tried, with all that is known of it."""
+    tried, with all that is known of it; of a copy (`kept_key`), with its hashes."""
     if isinstance(record, Candidate):
         record = {"url": record.url, "caption": record.caption, "source": record.source}
     if stage in TRIED_STAGES:
         extra |= {name: record.get(name) for name in (*OF_TRIED_PAIRS, "expected_hash")}
+    if extra.get("kept_key"):
+        extra |= {name: record.get(name) for name in OF_COPIES}
     return Rejection(
         stage=stage,
         reason=str(drop.reason),

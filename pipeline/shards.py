@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 
 from filters.images import sniff_format
 from filters.reasons import Drop, Reason
-from manifests.schema import INDEX_SCHEMA
+from manifests import fetch_times
+from manifests.schema import FETCH_TIME_SCHEMA, INDEX_SCHEMA
 from manifests.storage import written_whole
 from manifests.store import write_table
 from pipeline.blocks import GroupBlocks, bucket_of_hex, num_buckets_for, split, unpack
@@ -137,7 +138,8 @@ class WriteShards(beam.PTransform):
 
 
 def write_shard(plan: ShardPlan, staged: Path, dataset: Path) -> str:
-    """Write a shard's tar, then its index, which says that it is whole; skip a shard that is there."""
+    """Write a shard's tar, its fetch times, then its index, which says that it is whole; skip a shard that is
+    there."""
     index = dataset / "index" / f"{plan.name}.parquet"
     if index.exists():
         return plan.name
@@ -148,6 +150,8 @@ def write_shard(plan: ShardPlan, staged: Path, dataset: Path) -> str:
         tar = stack.enter_context(path.open("wb"))
         entries = [_append_pair(tar, row, tars.open(row["unit"])) for row in rows.to_pylist()]
         end_tar(tar)
+    times = rows.select(FETCH_TIME_SCHEMA.names)
+    write_table(dataset / fetch_times.FOLDER / f"{plan.name}.parquet", times)
     write_table(index, pa.Table.from_pylist(entries, schema=INDEX_SCHEMA))
     return plan.name
 

@@ -1,10 +1,11 @@
 """The small sample web that several tests build datasets from: how to run a build of it, what is in one."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from manifests.dates import timeless
+from manifests.fetch_times import FOLDER
 from manifests.store import open_dataset
 from pipeline.config import RunOptions
 from pipeline.sample_web.server import Served
@@ -32,12 +33,11 @@ def outcomes(root: Path) -> dict[tuple[str, str], str]:
 
 
 def contents(root: Path) -> dict[str, bytes]:
-    """Every file of a dataset but the build's own and the report, created_at aside."""
+    """Every file of a dataset but the build's own and the report; times aside, which differ."""
     files = [path for path in sorted(root.rglob("*")) if path.is_file() and "work" not in path.parts]
     found = {
         path.relative_to(root).as_posix(): path.read_bytes()
         for path in files
-        if path.name not in ("report.html", "manifest.json")
+        if path.name not in ("report.html", "manifest.json") and path.parent.name != FOLDER
     }
-    manifest = replace(open_dataset(root).manifest, created_at="")
-    return {**found, "manifest.json": repr(manifest).encode()}
+    return {**found, "manifest.json": repr(timeless(open_dataset(root).manifest)).encode()}

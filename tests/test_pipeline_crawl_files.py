@@ -22,7 +22,7 @@ from pipeline.crawl_files.charsets import decoded
 from pipeline.crawl_files.encodings import undone
 from pipeline.crawl_files.html import find_pictures
 from pipeline.crawl_files.links import Base
-from pipeline.crawl_files.rows import Found, Unreadable
+from pipeline.crawl_files.rows import Found, Page, Unreadable
 from pipeline.crawl_files.warc import read_warc
 from pipeline.crawl_files.wat import _cut_out, _decoded, read_wat
 
@@ -39,14 +39,14 @@ def found(html: str, page_url: str = PAGE) -> list[tuple[str, str, str]]:
     ]
 
 
-def split(records: Iterable[list[Found] | Unreadable]) -> tuple[list[Found], list[str]]:
+def split(records: Iterable[Page | Unreadable]) -> tuple[list[Found], list[str]]:
     rows: list[Found] = []
     details: list[str] = []
     for record in records:
         if isinstance(record, Unreadable):
             details.append(record.detail)
         else:
-            rows += record
+            rows += record.pictures
     return rows, details
 
 

@@ -28,10 +28,23 @@ ROWS: list[dict[str, str | None]] = [
     {"url": "http://a.example/1.jpg", "caption": "a red cup", "licence": "CC0"},
     {"url": "http://a.example/2.jpg", "caption": 'a "blue", cup\nof tea', "licence": None},
 ]
-EXPECTED = [
-    Candidate(url=row["url"] or "", caption=row["caption"] or "", source="table", licence=row["licence"])
-    for row in ROWS
-]
+
+
+def expected(file: str, first: int = 0) -> list[Candidate]:
+    """The candidates of ROWS, which stand in `file` from row `first`."""
+    return [
+        Candidate(
+            url=row["url"] or "",
+            caption=row["caption"] or "",
+            source="table",
+            licence=row["licence"],
+            source_file=file,
+            source_offset=number,
+        )
+        for number, row in enumerate(ROWS, start=first)
+    ]
+
+
 NOWHERE = Network()
 TERMS = [f"cup {number}" for number in range(1_000)]
 
@@ -78,20 +91,19 @@ def as_jsonl() -> bytes:
 )
 def test_a_table_of_each_kind_gives_the_same_candidates(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
-    assert read_table(tmp_path / name) == EXPECTED
+    assert read_table(tmp_path / name) == expected(name)
 
 
 def test_a_parquet_table_gives_the_same_candidates(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "a.parquet")
-    assert read_table(tmp_path / "a.parquet") == EXPECTED
+    assert read_table(tmp_path / "a.parquet") == expected("a.parquet")
 
 
 def test_columns_may_have_other_names(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"URL": "http://a.example/1.jpg", "TEXT": "a cup", "p": "http://p"}')
     (found,) = read_table(tmp_path / "a.jsonl", url_column="URL", caption_column="TEXT", page_url_column="p")
-    assert found == Candidate(
-        url="http://a.example/1.jpg", caption="a cup", source="table", page_url="http://p"
-    )
+    row = {"url": "http://a.example/1.jpg", "caption": "a cup", "page_url": "http://p"}
+    assert found == Candidate(**row, source="table", source_file="a.jsonl", source_offset=0)
 
 
 def test_a_folder_is_searched_for_tables_in_the_order_of_their_names(tmp_path: Path) -> None:
@@ -99,8 +111,8 @@ def test_a_folder_is_searched_for_tables_in_the_order_of_their_names(tmp_path: P
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(f"url,caption\nhttp://{name},x\n")
     (tmp_path / "a/notes.txt").write_text("no table")
-    urls = [record.url for record in read_table(tmp_path)]
-    assert urls == ["http://a/10.csv", "http://a/2.csv", "http://b/1.csv"]
+    found = [(record.url, record.source_file) for record in read_table(tmp_path)]
+    assert found == [("http://a/10.csv", "10.csv"), ("http://a/2.csv", "2.csv"), ("http://b/1.csv", "1.csv")]
 
 
 def test_a_row_without_url_or_caption_says_so(tmp_path: Path) -> None:
@@ -117,7 +129,7 @@ def test_broken_lines_are_counted_and_the_rest_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b"\n".join(lines))
     records = read_table(tmp_path / "a.jsonl")
     assert details(records) == [f"a.jsonl row {number} has no url" for number in range(1, 6)]
-    assert records[5:] == EXPECTED
+    assert records[5:] == expected("a.jsonl", first=5)
 
 
 def broken_gz(path: Path) -> None:
@@ -199,7 +211,8 @@ def read_folder(folder: Folder) -> list[Candidate | Rejection]:
 
 def test_a_caption_is_the_text_beside_the_picture_and_its_lack_is_told(photos: Path) -> None:
     records = read_folder(Folder(paths=(str(photos),)))
-    assert Candidate(url="folder:0/red_cup/1.jpg", caption="a red cup on a table", source="folder") in records
+    said = {"url": "folder:0/red_cup/1.jpg", "caption": "a red cup on a table"}
+    assert Candidate(**said, source="folder", source_file="photos/red_cup/1.jpg") in records
     assert details(records) == ["no dog/3.txt beside it", "no red_cup/2.txt beside it"]
 
 

@@ -53,7 +53,10 @@ def test_every_format_gives_the_same_candidates(ending: str, packed: bool, tmp_p
     found = list(Table(paths=(str(path),), default_caption="a cup").read("00000", [], Network()))
     captions = ["a cup"] * 3 if ending == "txt" else [row["caption"] for row in ROWS]
     urls = [row["url"] for row in ROWS]
-    assert found == [Candidate(url=u, caption=c, source="table") for u, c in zip(urls, captions, strict=True)]
+    assert found == [
+        Candidate(url=url, caption=caption, source="table", source_file=path.name, source_offset=number)
+        for number, (url, caption) in enumerate(zip(urls, captions, strict=True))
+    ]
 
 
 def test_json_of_columns_is_read_as_pandas_writes_it_and_as_lists(tmp_path: Path) -> None:

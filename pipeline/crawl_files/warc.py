@@ -10,12 +10,12 @@ from pipeline.crawl_files.charsets import decoded
 from pipeline.crawl_files.cuts import what_is_missing
 from pipeline.crawl_files.encodings import undone
 from pipeline.crawl_files.html import find_pictures
-from pipeline.crawl_files.rows import Found, Unreadable
+from pipeline.crawl_files.rows import Page, Unreadable
 
 HTML_TYPES = frozenset(("text/html", "application/xhtml+xml"))
 
 
-def read_warc(file: IO[bytes]) -> Iterator[list[Found] | Unreadable]:
+def read_warc(file: IO[bytes]) -> Iterator[Page | Unreadable]:
     """Yield the pictures of a WARC file, page by page in its order. What cannot be read is Unreadable: a
     page, the rest of a page that was cut short, the rest of a file that breaks off."""
     num_records, position = 0, None
@@ -29,7 +29,7 @@ def read_warc(file: IO[bytes]) -> Iterator[list[Found] | Unreadable]:
             body = record.reader.read()
             try:
                 page = decoded(undone(record.http_headers.to_dict(), body), record.http_charset)
-                yield find_pictures(page, record.headers.get("WARC-Target-URI") or "")
+                yield Page(position, find_pictures(page, record.headers.get("WARC-Target-URI") or ""))
             except (SelectolaxError, ValueError) as error:
                 yield Unreadable(f"record {num_records}: {error}")
             if len(body) < num_bytes:

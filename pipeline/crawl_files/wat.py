@@ -14,7 +14,7 @@ from fastwarc.warc import ArchiveIterator, HeaderMap, WarcRecordType
 
 from pipeline.crawl_files.cuts import what_is_missing
 from pipeline.crawl_files.links import HTTP, Base
-from pipeline.crawl_files.rows import Found, Unreadable
+from pipeline.crawl_files.rows import Found, Page, Unreadable
 
 PICTURES = frozenset(
     f"IMG@/{name}" for name in ("src", "data-src", "data-lazy-src", "data-original", "data-original-src")
@@ -63,7 +63,7 @@ _PATH = b'{"path":"'
 _IMAGES = re.compile(rb'IMG@/(?:(?<!\{"path":"IMG@/)|[^}]*\}?)')
 
 
-def read_wat(file: IO[bytes]) -> Iterator[list[Found] | Unreadable]:
+def read_wat(file: IO[bytes]) -> Iterator[Page | Unreadable]:
     """Yield the pictures of a WAT file that have a text, page by page in its order; a record that cannot be
     read, and the place where a cut file breaks off, are Unreadable."""
     num_records, position = 0, None
@@ -77,7 +77,7 @@ def read_wat(file: IO[bytes]) -> Iterator[list[Found] | Unreadable]:
                 break  # the file ends here
             try:
                 if found := _pictures(content, record.headers):
-                    yield found
+                    yield Page(position, found)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 yield Unreadable(f"record {num_records}: {error}")
     except OSError as error:

@@ -1,5 +1,6 @@
 """What comes of a request: an answer, a failure, and what is kept of a picture's way here."""
 
+import datetime
 import math
 import time
 from collections.abc import Mapping
@@ -55,10 +56,18 @@ class Download:
     """What robots.txt said: "allowed" or "no rules"."""
     opt_out: str | None = None
     """The headers and rules about opting out that were seen, also those that allow or are for others."""
+    fetched_at: datetime.datetime | None = None
+    """When its last byte was here; UTC, to the millisecond."""
 
     def facts(self) -> dict[str, Any]:
         """Return the columns of a row, bytes aside."""
         return {name: getattr(self, name) for name in self.__slots__ if name != "body"}
+
+
+def now() -> datetime.datetime:
+    """Return the time as it is kept of a picture: UTC, to the millisecond."""
+    exact = datetime.datetime.now(datetime.UTC)
+    return exact.replace(microsecond=exact.microsecond // 1000 * 1000)
 
 
 def fact(headers: Mapping[str, str], name: str) -> str | None:

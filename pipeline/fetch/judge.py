@@ -1,7 +1,7 @@
 """The answer for a picture: whether it may be kept, and what is written down of it."""
 
 from filters.reasons import Drop, Reason
-from pipeline.fetch.answers import Answer, Download, fact, plain
+from pipeline.fetch.answers import Answer, Download, fact, now, plain
 from pipeline.fetch.robots import check_opt_out
 from pipeline.fetch.sites import Verdict
 from pipeline.fetch.tdm import header_reserves
@@ -30,6 +30,7 @@ def judge(
         final_url=final_url,
         robots=verdict.robots,
         opt_out=plain("; ".join(seen)) if seen else None,
+        fetched_at=now(),
     )
 
 

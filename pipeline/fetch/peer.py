@@ -3,7 +3,7 @@
 It runs in a process, and if need be in an interpreter, of its own: its requirements are not ours. It asks no
 robots.txt, knows no limits per host, and has no deadline for a whole download and no limit of its bytes. What
 differs in the result: the perceptual hash is that of the stored picture, since its originals are gone; their
-number of bytes is unknown; and EXIF orientation is as it treats it.
+number of bytes is unknown; the time of a fetch is that of its unit; and EXIF orientation is as it treats it.
 """
 
 import io
@@ -33,6 +33,7 @@ from manifests.storage import written_whole
 from manifests.store import write_table
 from pipeline.config import BuildConfig
 from pipeline.fetch import peer_run
+from pipeline.fetch.answers import now
 from pipeline.fetch.pixels import EncodedPicture
 from pipeline.fetch.robots import USER_AGENT_TOKEN
 from pipeline.fetch.staging import stage_picture
@@ -174,7 +175,7 @@ class _Unit:
     def bring_in(self, pairs: list[Row], folder: Path) -> None:
         """Write the unit's tar, its rows and its rejections."""
         told, pictures = _read(folder / "out", ENDINGS[self.config.encode.format])
-        rows = []
+        rows, fetched_at = [], now()
         with ExitStack() as stack:
             path = stack.enter_context(written_whole(self.fetched / f"{self.name}.tar"))
             tar = stack.enter_context(path.open("wb"))
@@ -184,7 +185,8 @@ class _Unit:
                 picture = self._judge(pair, found, pictures.get(found["key"]) if found else None)
                 if picture is not None:
                     self.tally.add("image/out")
-                    rows.append(stage_picture(tar, self.name, pair, picture, self.config.encode.format))
+                    row = stage_picture(tar, self.name, pair, picture, self.config.encode.format)
+                    rows.append(row | {"fetched_at": fetched_at})
             end_tar(tar)
         rows.sort(key=lambda row: row["pair_id"])
         write_part(self.fetched, self.name, to_table(rows, IMAGE_SCHEMA), self.rejections)

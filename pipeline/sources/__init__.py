@@ -32,6 +32,13 @@ class Source(Protocol):
         """Yield the candidates of one unit, also in tables of CANDIDATE_SCHEMA where they are many, and a
         Rejection for each record that cannot be one."""
 
+    def places(self) -> list[str]:
+        """Return where it looks, none where it is off: files by their names (see `names`), or an endpoint."""
+
+    @property
+    def licence(self) -> str:
+        """What is known of the licences of what it gives, for the manifest."""
+
     @property
     def max_parallel(self) -> int:
         """How many of its units may be read at once: 1 where a server wants to be asked in series."""

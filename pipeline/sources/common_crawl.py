@@ -11,11 +11,12 @@ import pyarrow as pa
 from filters.reasons import Drop, Reason
 from filters.sampling import priority
 from pipeline.crawl_files.files import listed, opened
-from pipeline.crawl_files.rows import Found, Unreadable, to_blocks
+from pipeline.crawl_files.rows import Page, Unreadable, to_blocks
 from pipeline.crawl_files.warc import read_warc
 from pipeline.crawl_files.wat import read_wat
 from pipeline.limits import Network, require
 from pipeline.records import Candidate, Query, Rejection, reject
+from pipeline.sources.names import names_of
 
 SOURCE = "common_crawl"
 
@@ -42,6 +43,14 @@ class CommonCrawl:
     def max_parallel(self) -> int:
         return 64
 
+    @property
+    def licence(self) -> str:
+        return "pages and pictures belong to their owners; where a page names a licence, it is in that column"
+
+    def places(self) -> list[str]:
+        """Return the files by their names."""
+        return names_of(self.files())
+
     def files(self) -> list[str]:
         """Return the files to read, in the order of the lists. Raises ValueError for one of no known kind."""
         files = list(dict.fromkeys(file for path in self.paths for file in listed(path, self.prefix)))
@@ -66,12 +75,12 @@ class CommonCrawl:
 
         Raises OSError where a remote file is there and cannot be had: the build goes on from there later.
         """
-        path = self.files()[int(unit)]
+        path, name = self.files()[int(unit)], self.places()[int(unit)]
         unreadable = list[Unreadable]()
         try:
             with opened(path) as file:
                 records = read_wat(file) if ".wat" in path else read_warc(file)
-                yield from to_blocks(_without(records, unreadable), SOURCE)
+                yield from to_blocks(_without(records, unreadable), SOURCE, name)
         except FileNotFoundError:
             unreadable.append(Unreadable("there is no such file"))
         for piece in unreadable:
@@ -79,9 +88,7 @@ class CommonCrawl:
             yield reject("crawl", drop, Candidate(url="", caption="", source=SOURCE))
 
 
-def _without(
-    records: Iterable[list[Found] | Unreadable], unreadable: list[Unreadable]
-) -> Iterator[list[Found]]:
+def _without(records: Iterable[Page | Unreadable], unreadable: list[Unreadable]) -> Iterator[Page]:
     """Yield the pages, and put aside what could not be read."""
     for record in records:
         if isinstance(record, Unreadable):

@@ -54,6 +54,14 @@ class Commons:
     def max_parallel(self) -> int:
         return 1
 
+    @property
+    def licence(self) -> str:
+        return "each file has its own, as the service gave it: see the columns licence and author"
+
+    def places(self) -> list[str]:
+        """Return the endpoint, if there is one."""
+        return [self.endpoint] if self.endpoint else []
+
     def units(self, queries: Sequence[Query]) -> list[str]:
         """Return a unit per block of terms."""
         return units_of(self, queries)

@@ -8,6 +8,7 @@ from filters.reasons import Drop, Reason
 from filters.sampling import priority
 from pipeline.limits import Network
 from pipeline.records import Candidate, Query, Rejection, reject
+from pipeline.sources.names import names_of
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 SCHEME = "folder:"
@@ -33,6 +34,14 @@ class Folder:
     def max_parallel(self) -> int:
         return 64
 
+    @property
+    def licence(self) -> str:
+        return "these are pictures of whoever built the dataset"
+
+    def places(self) -> list[str]:
+        """Return the folders by their names."""
+        return names_of(self.paths)
+
     def units(self, queries: Sequence[Query]) -> list[str]:
         """Return one unit per folder. Raises ValueError for a path that is no folder."""
         for path in self.paths:
@@ -42,11 +51,14 @@ class Folder:
 
     def read(self, unit: str, queries: Sequence[Query], network: Network) -> Iterator[Candidate | Rejection]:
         """Yield a candidate per picture; one without a caption is a Rejection."""
-        root = Path(self.paths[int(unit)])
+        root, place = Path(self.paths[int(unit)]), self.places()[int(unit)]
         for path in sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES):
             name = path.relative_to(root).as_posix()
             candidate = Candidate(
-                url=f"{SCHEME}{int(unit)}/{name}", caption=self.caption(path, name), source="folder"
+                url=f"{SCHEME}{int(unit)}/{name}",
+                caption=self.caption(path, name),
+                source="folder",
+                source_file=f"{place}/{name}",
             )
             if candidate.caption:
                 yield candidate

@@ -46,6 +46,14 @@ class Searxng:
     def max_parallel(self) -> int:
         return 1
 
+    @property
+    def licence(self) -> str:
+        return "the service says nothing of them"
+
+    def places(self) -> list[str]:
+        """Return the endpoint, if there is one."""
+        return [self.endpoint] if self.endpoint else []
+
     def units(self, queries: Sequence[Query]) -> list[str]:
         """Return a unit per block of terms."""
         return units_of(self, queries)

@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal
 
 import orjson
@@ -12,6 +12,7 @@ import pyarrow as pa
 from filters.reasons import Drop, Reason
 from pipeline.limits import Network
 from pipeline.records import Candidate, Query, Rejection, reject
+from pipeline.sources.names import names_of
 from pipeline.sources.rows import SUFFIXES, read_rows
 
 DIGITS = {"md5": 32, "sha256": 64, "sha512": 128}
@@ -44,6 +45,14 @@ class Table:
     def max_parallel(self) -> int:
         return 64
 
+    @property
+    def licence(self) -> str:
+        return f"as its column {self.licence_column} says, kept in the column licence"
+
+    def places(self) -> list[str]:
+        """Return the tables by their names."""
+        return names_of([str(file) for file in self.files()])
+
     def units(self, queries: Sequence[Query]) -> list[str]:
         """Return one unit per file, numbered in the order of their paths."""
         return [f"{number:05d}" for number in range(len(self.files()))]
@@ -63,19 +72,19 @@ class Table:
 
     def read(self, unit: str, queries: Sequence[Query], network: Network) -> Iterator[Candidate | Rejection]:
         """Yield the candidates of one file; a row without URL or caption is a Rejection."""
-        path = self.files()[int(unit)]
+        path, name = self.files()[int(unit)], self.places()[int(unit)]
         num_rows = 0
         try:
             for row in read_rows(path, self.url_column):
                 num_rows += 1
-                yield self._candidate(row or {}, f"{path.name} row {num_rows}")
+                yield self._candidate(row or {}, name, num_rows - 1)
         except (OSError, EOFError, ValueError, csv.Error, pa.ArrowException) as error:
             detail = f"{path.name} breaks off after row {num_rows}: {type(error).__name__}"
             yield reject(
                 "crawl", Drop(Reason.SOURCE_ERROR, detail), Candidate(url="", caption="", source="table")
             )
 
-    def _candidate(self, row: dict[str, Any], place: str) -> Candidate | Rejection:
+    def _candidate(self, row: dict[str, Any], file: str, number: int) -> Candidate | Rejection:
         url, caption = row.get(self.url_column), row.get(self.caption_column)
         page_url, licence = row.get(self.page_url_column), row.get(self.licence_column)
         said: dict[str, Any] = {"url": str(url or ""), "caption": str(caption or self.default_caption)}
@@ -88,7 +97,7 @@ class Table:
         except ValueError as error:
             return reject(
                 "crawl",
-                Drop(Reason.SOURCE_ERROR, f"{place} has {error}"),
+                Drop(Reason.SOURCE_ERROR, f"{PurePath(file).name} row {number + 1} has {error}"),
                 Candidate(**said, source="table"),
             )
         return Candidate(
@@ -99,6 +108,8 @@ class Table:
             extra=extra_of(row, self.additional_columns),
             expected_hash=expected,
             blur_boxes=boxes,
+            source_file=file,
+            source_offset=number,
         )
 
 

@@ -28,7 +28,7 @@ def serve(path: Path, rows_at: Path) -> None:
     for _ in sys.stdin:
         started = time.process_time()
         pages = (page for page in read_wat(io.BytesIO(content)) if not isinstance(page, Unreadable))
-        blocks = list(to_blocks(pages, "common_crawl"))
+        blocks = list(to_blocks(pages, "common_crawl", "pages.warc.wat.gz"))
         seconds = time.process_time() - started
         print(json.dumps({"cpu_s": seconds, "num_rows": sum(len(block) for block in blocks)}), flush=True)
         rows = [row for block in blocks for row in block.to_pylist()]
