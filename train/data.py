@@ -17,6 +17,7 @@ from torch import Tensor
 
 from manifests.store import Dataset
 from train.config import TrainConfig
+from train.distributed import share_of
 from train.tokenizer import Tokenizer, encode
 from train.transforms import PICTURE_ERRORS, random_bytes, stack, training_pixels
 
@@ -28,6 +29,7 @@ class Batch:
     """Pairs ready for a step: uint8 images (B, 3, S, S), int64 tokens (B, L), and what could not be read."""
 
     step: int
+    keys: tuple[str, ...]  # of the B pairs
     images: Tensor
     tokens: Tensor
     bad_pictures: tuple[str, ...]  # "key: what Pillow said"
@@ -45,12 +47,20 @@ class _Row:
 class PairReader:
     """The pairs of a dataset. Every epoch holds each pair once, but for the last `num_pairs % batch_size`
     of its order, which are left out so that all batches have the same size; another epoch leaves out
-    others.
+    others. Of several processes each takes its share of every batch, so that the batches are the same
+    however many there are.
 
     A picture that cannot be decoded is left out of its batch, which is smaller by that much, and is named.
     """
 
-    def __init__(self, dataset: Dataset, tokenizer: Tokenizer, config: TrainConfig) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        tokenizer: Tokenizer,
+        config: TrainConfig,
+        rank: int = 0,
+        num_processes: int = 1,
+    ) -> None:
         shards = dataset.manifest.shards
         if not shards:
             raise ValueError(
@@ -62,6 +72,7 @@ class PairReader:
         self._tokenizer = tokenizer
         self._config = config
         self.batch_size = config.data.batch_size
+        self._share = share_of(self.batch_size, rank, num_processes)
         self.steps_per_epoch = len(self._index) // self.batch_size
         if self.steps_per_epoch == 0:
             raise ValueError(
@@ -88,24 +99,31 @@ class PairReader:
                 epoch = step // self.steps_per_epoch
                 order = epoch_order(len(self._index), self._config.seed, epoch)
             start = step % self.steps_per_epoch * self.batch_size
-            yield step, order[start : start + self.batch_size]
+            yield step, order[start : start + self.batch_size][self._share]
 
     def _load(self, step: int, row_numbers: NDArray[np.int64]) -> Batch:
         epoch = step // self.steps_per_epoch
-        pictures, captions, bad_pictures = [], [], []
+        pictures, captions, keys, bad_pictures = [], [], [], []
         for row in map(self._row, row_numbers.tolist()):
             try:
                 pictures.append(self._pixels(row, epoch))
                 captions.append(row.caption)
+                keys.append(row.key)
             except PICTURE_ERRORS as error:
                 reason = str(error).partition(" <")[0]  # Pillow goes on with an address in memory
                 bad_pictures.append(f"{row.key}: {reason}")
-        if len(pictures) < 2:
+        if not pictures:
             raise OSError(
                 f"step {step}: {len(bad_pictures)} of {len(row_numbers)} pictures unread: {bad_pictures[0]}"
             )
         tokens = encode(self._tokenizer, captions, self._config.model.context_length)
-        return Batch(step=step, images=stack(pictures), tokens=tokens, bad_pictures=tuple(bad_pictures))
+        return Batch(
+            step=step,
+            keys=tuple(keys),
+            images=stack(pictures),
+            tokens=tokens,
+            bad_pictures=tuple(bad_pictures),
+        )
 
     def _pixels(self, row: _Row, epoch: int) -> NDArray[np.uint8]:
         # Opened anew for every picture: a dataset has more shards than a process may have open files.

@@ -3,9 +3,47 @@
 Rows of several processes are put one after the other in the order of ranks; how many each brings may differ.
 """
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+
+@contextmanager
+def processes(device: torch.device) -> Iterator[None]:
+    """Join the other processes where a launcher has started several (torchrun sets WORLD_SIZE); leave at the
+    end."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+        yield
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def local_rank() -> int:
+    """Return this process's number on its machine, which is that of its GPU."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def wait_for_all() -> None:
+    """Return when every process has come here."""
+    if num_processes() > 1:
+        dist.barrier()
+
+
+def share_of(number: int, of_rank: int, of_processes: int) -> slice:
+    """Return which of `number` items a process takes: shares in the order of ranks, as equal as can be.
+
+    >>> [share_of(10, one, 4) for one in range(4)]
+    [slice(0, 2, None), slice(2, 5, None), slice(5, 7, None), slice(7, 10, None)]
+    """
+    return slice(number * of_rank // of_processes, number * (of_rank + 1) // of_processes)
 
 
 def num_processes() -> int:
