@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -7,12 +8,25 @@ import torch.nn.functional as F
 from torch import nn
 
 from tests.tiny_train import TINY_MODEL
+from train.config import ModelConfig
 from train.loss import clip_loss
 from train.models import MODELS, model_from_json, model_to_json
-from train.models.resnet import ClipResNet
+from train.models.paper import PAPER_MODELS
+from train.models.resnet import Bottleneck, ClipResNet
 from train.models.transformer import Attention, quick_gelu
 from train.recipes import RECIPES
 
+PAPER_RECIPES = [
+    "rn50",
+    "rn101",
+    "rn50x4",
+    "rn50x16",
+    "rn50x64",
+    "vit_b_32",
+    "vit_b_16",
+    "vit_l_14",
+    "vit_l_14_336",
+]
 TINY_RESNET = ClipResNet(
     image_side_px=64,
     context_length=16,
@@ -32,33 +46,30 @@ def test_features_have_one_row_per_input_and_embed_dim_columns() -> None:
 
 
 @pytest.mark.parametrize(
-    ("image_side_px", "width", "num_blocks", "embed_dim", "text_width", "num_parameters"),
+    ("name", "num_parameters", "num_vision_parameters"),
     [
-        (224, 64, (3, 4, 6, 3), 1024, 512, 102_007_137),  # RN50
-        (224, 64, (3, 4, 23, 3), 512, 512, 119_688_033),  # RN101
-        (288, 80, (4, 6, 10, 6), 640, 640, 178_300_601),  # RN50x4
+        ("RN50", 102_007_137, 38_316_896),
+        ("RN101", 119_688_033, 56_259_936),
+        ("RN50x4", 178_300_601, 87_137_080),
+        ("RN50x16", 290_979_217, 167_328_912),
+        ("RN50x64", 623_258_305, 420_380_352),
+        ("ViT-B/32", 151_277_313, 87_849_216),
+        ("ViT-B/16", 149_620_737, 86_192_640),
+        ("ViT-L/14", 427_616_513, 303_966_208),
+        ("ViT-L/14@336px", 427_944_193, 304_293_888),
     ],
 )
-def test_the_papers_resnets_have_the_papers_parameters(
-    image_side_px: int,
-    width: int,
-    num_blocks: tuple[int, int, int, int],
-    embed_dim: int,
-    text_width: int,
-    num_parameters: int,
+def test_the_papers_models_have_the_papers_parameters(
+    name: str, num_parameters: int, num_vision_parameters: int
 ) -> None:
-    config = ClipResNet(
-        image_side_px=image_side_px,
-        context_length=77,
-        embed_dim=embed_dim,
-        vision_width=width,
-        vision_num_blocks=num_blocks,
-        text_width=text_width,
-        text_num_layers=12,
-    )
     with torch.device("meta"):
-        model = config.build(vocab_size=49_408)
+        model = PAPER_MODELS[name].build(vocab_size=49_408)
     assert sum(parameter.numel() for parameter in model.parameters()) == num_parameters
+    assert sum(parameter.numel() for parameter in model.visual.parameters()) == num_vision_parameters
+
+
+def test_every_model_of_the_paper_has_its_recipe() -> None:
+    assert [RECIPES[name]().model for name in PAPER_RECIPES] == list(PAPER_MODELS.values())
 
 
 def test_a_resnets_features_and_config_are_as_a_vits() -> None:
@@ -81,16 +92,6 @@ def test_forward_returns_the_logits_of_images_and_their_transpose() -> None:
     per_image, per_text = model(torch.zeros(3, 3, 16, 16), torch.tensor([[298, 5, 299], [298, 299, 0]]))
     assert per_image.shape == (3, 2)
     assert torch.equal(per_image, per_text.t())
-
-
-@pytest.mark.parametrize(
-    ("recipe", "num_parameters"),
-    [("vit_b_32", 151_277_313), ("vit_b_16", 149_620_737), ("vit_l_14", 427_616_513)],
-)
-def test_the_papers_models_have_the_papers_parameters(recipe: str, num_parameters: int) -> None:
-    with torch.device("meta"):
-        model = RECIPES[recipe]().model.build(vocab_size=49_408)
-    assert sum(parameter.numel() for parameter in model.parameters()) == num_parameters
 
 
 def test_the_state_dict_has_openais_keys() -> None:
@@ -149,6 +150,36 @@ def test_text_weights_start_with_the_published_deviations() -> None:
     assert deviations == pytest.approx(expected, rel=0.12)
 
 
+def deviations(model: nn.Module, *names: str) -> list[float]:
+    parameters = dict(model.named_parameters())
+    return [parameters[name].std().item() for name in names]
+
+
+def test_the_image_towers_start_with_the_published_deviations() -> None:
+    torch.manual_seed(0)
+    vit = replace(TINY_MODEL, vision_width=64, embed_dim=64).build(vocab_size=300).visual
+    of_vit = deviations(vit, "class_embedding", "positional_embedding", "proj")
+    assert of_vit == pytest.approx([64**-0.5] * 3, rel=0.25)
+    resnet = replace(TINY_RESNET, vision_width=8).build(vocab_size=300).visual
+    weights = [f"attnpool.{part}_proj.weight" for part in "qkvc"]
+    of_pool = deviations(resnet, "attnpool.positional_embedding", *weights)
+    assert of_pool == pytest.approx([256**-0.5] * 5, rel=0.1)
+
+
+def test_a_new_bottleneck_is_its_shortcut() -> None:
+    block = Bottleneck(16, 4, stride=1).eval()
+    x = torch.rand(2, 16, 4, 4)
+    assert torch.equal(block(x), x)
+
+
+def test_text_embeddings_start_with_the_published_deviations() -> None:
+    torch.manual_seed(0)
+    model = TINY_MODEL.build(vocab_size=3000)
+    found = deviations(model, "token_embedding.weight", "positional_embedding", "text_projection")
+    assert found == pytest.approx([0.02, 0.01, 16**-0.5], rel=0.15)
+    assert model.logit_scale.exp().item() == pytest.approx(1 / 0.07)
+
+
 def test_a_new_model_loses_about_the_logarithm_of_the_batch() -> None:
     torch.manual_seed(0)
     model = TINY_MODEL.build(vocab_size=300)
@@ -177,6 +208,22 @@ def test_a_models_config_survives_json() -> None:
     assert model_from_json(model_to_json(TINY_MODEL)) == TINY_MODEL
     with pytest.raises(ValueError, match=f"unknown model 'rnn', known: {', '.join(MODELS)}"):
         model_from_json({"name": "rnn"})
+
+
+@pytest.mark.parametrize(
+    ("model", "change", "message"),
+    [
+        (TINY_MODEL, {"text_width": 17}, "model.text_width is 17, must be a multiple of 8"),
+        (TINY_MODEL, {"head_width": 0}, "model.vision_width is 16, must be a multiple of 0"),
+        (TINY_RESNET, {"image_side_px": 40}, "model.image_side_px is 40, must be a multiple of 32"),
+        (TINY_RESNET, {"context_length": 2}, "model.context_length is 2, must be at least 3"),
+    ],
+)
+def test_sizes_that_do_not_fit_each_other_are_refused(
+    model: ModelConfig, change: dict[str, int], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        model_from_json(model_to_json(model) | change)
 
 
 def test_a_side_that_patches_do_not_fill_is_refused() -> None:

@@ -55,6 +55,21 @@ class Clip(TextTower):
         return logits_per_image, logits_per_image.t()
 
 
+def require_multiples(*sizes: tuple[str, int, int]) -> None:
+    """Raise ValueError for the first (field, whole, part) whose whole is no positive multiple of its part."""
+    for name, whole, part in sizes:
+        if part <= 0 or whole <= 0 or whole % part:
+            raise ValueError(f"model.{name} is {whole}, must be a multiple of {part}. Next: change either")
+
+
+def require_room_for_a_word(context_length: int) -> None:
+    """Raise ValueError where a caption could not hold a word between its start and its end."""
+    if context_length < 3:
+        raise ValueError(
+            f"model.context_length is {context_length}, must be at least 3: start, word, end. Next: raise it"
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class ClipVit(ModelConfig):
     """CLIP with a vision transformer. Heads are 64 wide in the paper (`head_width`), in both towers."""
@@ -68,19 +83,12 @@ class ClipVit(ModelConfig):
     head_width: int = 64
 
     def __post_init__(self) -> None:
-        for name, whole, part in (
+        require_multiples(
             ("image_side_px", self.image_side_px, self.patch_side_px),
             ("vision_width", self.vision_width, self.head_width),
             ("text_width", self.text_width, self.head_width),
-        ):
-            if whole <= 0 or whole % part:
-                raise ValueError(
-                    f"model.{name} is {whole}, must be a multiple of {part}. Next: change either"
-                )
-        if self.context_length < 3:
-            raise ValueError(
-                f"model.context_length is {self.context_length}, must be at least 3: start, word, end"
-            )
+        )
+        require_room_for_a_word(self.context_length)
 
     @classmethod
     def tiny(cls) -> Self:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from train.config import ModelConfig
-from train.models.clip import Clip
+from train.models.clip import Clip, require_multiples, require_room_for_a_word
 
 
 class Bottleneck(nn.Module):
@@ -122,15 +122,12 @@ class ClipResNet(ModelConfig):
     head_width: int = 64
 
     def __post_init__(self) -> None:
-        for name, whole, part in (
+        require_multiples(
             ("image_side_px", self.image_side_px, 32),
             ("32 x vision_width", 32 * self.vision_width, self.head_width),
             ("text_width", self.text_width, self.head_width),
-        ):
-            if whole <= 0 or whole % part:
-                raise ValueError(
-                    f"model.{name} is {whole}, must be a multiple of {part}. Next: change either"
-                )
+        )
+        require_room_for_a_word(self.context_length)
 
     @classmethod
     def tiny(cls) -> Self:

@@ -1,6 +1,4 @@
-"""Whole training runs by name: each a function that returns a TrainConfig; any field of it can be changed
-by a flag.
-"""
+"""Runs that need no GPU, and the smallest run of every model."""
 
 from collections.abc import Callable
 
@@ -66,56 +64,7 @@ def cifar10() -> TrainConfig:
     )
 
 
-def vit_b_32() -> TrainConfig:
-    """The paper's ViT-B/32 on 400 million pairs: its batch, its 32 epochs, its rates.
-
-    The paper reports 63.2 % zero-shot top-1 on ImageNet. One process does not hold its batch of 32,768 pairs:
-    on a single GPU pass --data.batch-size 2048 or less, which is another experiment than the paper's.
-    """
-    return _paper("vit_b_32", patch_side_px=32, vision_width=768, num_layers=12, text_width=512, peak_lr=5e-4)
-
-
-def vit_b_16() -> TrainConfig:
-    """The paper's ViT-B/16 on 400 million pairs, as `vit_b_32` with patches of half the side.
-
-    The paper reports 68.6 % zero-shot top-1 on ImageNet; a picture costs 2.8 times what it costs `vit_b_32`.
-    """
-    return _paper("vit_b_16", patch_side_px=16, vision_width=768, num_layers=12, text_width=512, peak_lr=5e-4)
-
-
-def vit_l_14() -> TrainConfig:
-    """The paper's ViT-L/14 on 400 million pairs: 24 layers of width 1024 and a text tower of width 768.
-
-    The paper reports 75.3 % zero-shot top-1 on ImageNet after 12 days on 256 V100 GPUs (at 336 px).
-    """
-    return _paper(
-        "vit_l_14", patch_side_px=14, vision_width=1024, num_layers=24, text_width=768, peak_lr=4e-4
-    )
-
-
-def _paper(
-    name: str, *, patch_side_px: int, vision_width: int, num_layers: int, text_width: int, peak_lr: float
-) -> TrainConfig:
-    return TrainConfig(
-        recipe=name,
-        model=ClipVit(
-            image_side_px=224,
-            patch_side_px=patch_side_px,
-            context_length=77,
-            embed_dim=text_width,
-            vision_width=vision_width,
-            vision_num_layers=num_layers,
-            text_width=text_width,
-            text_num_layers=12,
-        ),
-        data=DataConfig(batch_size=32_768, num_decode_threads=16),
-        optim=OptimConfig(peak_lr=peak_lr, num_warmup_steps=2000),
-        tokenizer=TokenizerConfig(kind="clip", vocab_size=49_408),
-        num_epochs=32,
-    )
-
-
-def _tiny(model: str) -> Callable[[], TrainConfig]:
+def tiny(model: str) -> Callable[[], TrainConfig]:
     """Return the recipe that tries out a model of the table in seconds."""
 
     def recipe() -> TrainConfig:
@@ -133,13 +82,3 @@ def _tiny(model: str) -> Callable[[], TrainConfig]:
         f"It shows that the model and the data work together, and learns next to nothing."
     )
     return recipe
-
-
-RECIPES: dict[str, Callable[[], TrainConfig]] = {
-    "demo": demo,
-    "cifar10": cifar10,
-    "vit_b_32": vit_b_32,
-    "vit_b_16": vit_b_16,
-    "vit_l_14": vit_l_14,
-    **{f"tiny_{model}": _tiny(model) for model in MODELS},
-}
