@@ -7,8 +7,9 @@ from typing import Annotated
 
 import tyro
 
+from manifests.croissant_command import Croissant
 from manifests.diff_command import Diff
-from manifests.report import write_report
+from manifests.report.command import Report
 from manifests.show import Show
 from manifests.status import write_status
 from manifests.store import read_manifest
@@ -20,7 +21,9 @@ USAGE = """Look at a finished dataset.
     python -m manifests diff runs/before runs/after
     python -m manifests verify runs/demo/dataset
     python -m manifests report runs/demo/dataset
+    python -m manifests report runs/after --against runs/before
     python -m manifests status runs/demo/dataset --out status.parquet
+    python -m manifests croissant runs/demo/dataset
 """
 
 
@@ -45,18 +48,6 @@ class Verify:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
-    """Write report.html anew: python -m manifests report runs/demo/dataset"""
-
-    dataset: tyro.conf.Positional[Path]
-
-    def run(self) -> int:
-        """Write the report and print where it is."""
-        print(write_report(self.dataset))
-        return 0
-
-
-@dataclass(frozen=True, kw_only=True)
 class Status:
     """Write what became of every pair that was tried, in img2dataset's columns and words."""
 
@@ -76,6 +67,7 @@ Command = (
     | Annotated[Verify, tyro.conf.subcommand("verify")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Status, tyro.conf.subcommand("status")]
+    | Annotated[Croissant, tyro.conf.subcommand("croissant")]
 )
 
 

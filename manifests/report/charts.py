@@ -15,27 +15,46 @@ MAX_POINTS = 400  # more than the pixels of a line chart on a page
 Point = tuple[float, float]
 
 
-def histogram(*, title: str, bins: Sequence[tuple[str, int]], x_label: str, y_label: str = "pairs") -> str:
-    """Return bars over named bins in their order; empty bins at both ends are cut off."""
-    bins = _without_empty_ends(bins)
-    if not bins:
+Bins = Sequence[tuple[str, int]]
+
+
+def histogram(
+    *, title: str, bins: Bins, x_label: str, y_label: str = "pairs", before: Bins | None = None
+) -> str:
+    """Return bars over named bins in their order; bins at both ends that are empty are cut off.
+
+    With the same bins of an earlier dataset as `before`, both are drawn in per cent of their own sum, the
+    earlier one as a line: datasets differ in size.
+    """
+    pairs = list(zip(bins, before or bins, strict=True))
+    bins, before = _without_empty_ends(bins, pairs), _without_empty_ends(before or (), pairs)
+    if not any(count for _, count in bins):
         return ""
-    most = max(count for _, count in bins)
+    shares, lines = _per_cent(bins), _per_cent(before)
+    values = shares if lines else [float(count) for _, count in bins]
+    most = max([*values, *lines])
     step = (WIDTH - LEFT - RIGHT) / len(bins)
-    parts = [*_y_axis(0, most, y_label), _x_title(x_label)]
+    y_axis = f"% of {y_label}" if lines else y_label
+    parts = [*_y_axis(0, most, y_axis), _x_title(x_label)]
     every = math.ceil(len(bins) / 9)
-    for place, (name, count) in enumerate(bins):
-        x, y = LEFT + place * step, _y_of(count, 0, most)
+    for place, ((name, count), value) in enumerate(zip(bins, values, strict=True)):
+        x, y = LEFT + place * step, _y_of(value, 0, most)
         parts.append(
             f'<rect class="value" x="{x + step * 0.06:.1f}" y="{y:.1f}" width="{step * 0.88:.1f}" '
             f'height="{HEIGHT - BOTTOM - y:.1f}"><title>{text(name)}: {number(count)}</title></rect>'
         )
         if place % every == 0:
             parts.append(_x_tick(x + step / 2, name))
+    if lines:
+        steps = "".join(f"V{_y_of(value, 0, most):.1f}h{step:.2f}" for value in lines)
+        parts.append(f'<path class="before" d="M{LEFT} {HEIGHT - BOTTOM}{steps}V{HEIGHT - BOTTOM}"/>')
     fullest = max(bins, key=lambda item: item[1])
     says = f"{title}: {len(bins)} bins of {x_label} from {bins[0][0]} to {bins[-1][0]}, most at {fullest[0]}"
-    figures = folded("Figures", table((x_label, y_label), bins, caption=title))
-    return figure(title, parts, says, figures)
+    columns, rows = [x_label, y_label], [list[object](row) for row in bins]
+    if lines:
+        columns.append("before")
+        rows = [[*row, old] for row, (_, old) in zip(rows, before, strict=True)]
+    return figure(title, parts, says, folded("Figures", table(columns, rows, caption=title)))
 
 
 def line_chart(*, title: str, points: Sequence[Point], x_label: str, y_label: str, width: int = WIDTH) -> str:
@@ -104,9 +123,15 @@ def _whole(value: float) -> float:
     return int(value) if float(value).is_integer() else value
 
 
-def _without_empty_ends(bins: Sequence[tuple[str, int]]) -> Sequence[tuple[str, int]]:
-    filled = [place for place, (_, count) in enumerate(bins) if count]
+def _without_empty_ends(bins: Bins, pairs: Sequence[tuple[tuple[str, int], tuple[str, int]]]) -> Bins:
+    """Return the bins from the first to the last that is filled in either of the two."""
+    filled = [place for place, (one, two) in enumerate(pairs) if one[1] or two[1]]
     return bins[filled[0] : filled[-1] + 1] if filled else ()
+
+
+def _per_cent(bins: Bins) -> list[float]:
+    whole = sum(count for _, count in bins)
+    return [100 * count / whole for _, count in bins] if whole else []
 
 
 def _y_of(value: float, low: float, high: float) -> float:

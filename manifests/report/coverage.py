@@ -7,11 +7,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from manifests.report.bars import Bar, bars
-from manifests.report.data import most_matched
 from manifests.report.page import Section, cards, number, share, table, text
+from manifests.report.terms import most
+from manifests.storage import read_table
 from manifests.store import Dataset
 
 # What a term can be, in this order; each is one of these.
@@ -45,7 +45,7 @@ class Coverage:
 
 def collect_coverage(dataset: Dataset, max_pairs_per_query: int, rule: str = "exact") -> Coverage:
     """Count the terms of each origin by state."""
-    terms = pq.read_table(dataset.root / "queries.parquet")
+    terms = read_table(dataset.root / "queries.parquet")
     state = _states(terms, max_pairs_per_query)
     counted = pa.table({"origin": terms["origin"], "state": state}).group_by(["origin", "state"])
     found: dict[str, dict[str, int]] = {}
@@ -57,8 +57,8 @@ def collect_coverage(dataset: Dataset, max_pairs_per_query: int, rule: str = "ex
         max_pairs=max_pairs_per_query,
         num_in_state=dict(sorted(found.items())),
         num_hits_over=pc.sum(over).as_py() or 0,
-        starved=most_matched(terms.filter(pc.equal(state, "starved"))),
-        shares=pq.read_table(dataset.root / "coverage.parquet"),
+        starved=most(terms.filter(pc.equal(state, "starved")), "num_matched"),
+        shares=read_table(dataset.root / "coverage.parquet"),
     )
 
 

@@ -8,18 +8,18 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from manifests.report.colours import ColourFigures
+from manifests.report.sampling import Sample, read_shown
 from manifests.schema import Shard
 from manifests.store import Dataset
 
 Row = dict[str, Any]
 
 MAX_HOSTS = 200_000  # names counted at a time, so that a crawl of the whole web fits in memory
-NUM_KEPT_SHOWN = 24
-NUM_QUERIES_SHOWN = 12
+NUM_MEASURED = 240  # pictures that are decoded
+NUM_COPIED_SHOWN = 12
 MAX_WORDS = 60  # the last bin of the caption histogram is open
-DUPLICATES = ("exact_duplicate", "near_duplicate")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,88 +32,37 @@ class ShownPair:
 
 @dataclass(slots=True, kw_only=True)
 class PairFigures:
-    """Counts over all pairs. Sizes and aspects are counted by half octaves: n stands for 2 ** (n / 2)."""
+    """Counts over the pairs read. Sizes and aspects are by half octaves: n stands for 2 ** (n / 2)."""
 
+    sample: Sample
     hosts: Counter[str] = field(default_factory=Counter)
     sources: Counter[str] = field(default_factory=Counter)
     licences: Counter[str] = field(default_factory=Counter)
     languages: Counter[str] = field(default_factory=Counter)
+    caption_origins: Counter[str] = field(default_factory=Counter)
     score_twentieths: Counter[int] = field(default_factory=Counter)
     caption_words: Counter[int] = field(default_factory=Counter)
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)  # (width, height) as fetched
     aspects: Counter[int] = field(default_factory=Counter)  # width / height
-    kept_sample: list[ShownPair] = field(default_factory=list)  # lowest keys: keys are hashes, so it is fair
+    copies: Counter[int] = field(default_factory=Counter)  # pairs by the copies that they stand for
+    colours: ColourFigures = field(default_factory=ColourFigures)
+    scores: dict[str, list[pa.Array]] = field(default_factory=dict)  # float32, a chunk of each shard
+    lowest: list[ShownPair] = field(default_factory=list)  # lowest keys: keys are hashes, so it is fair
+    most_copied: list[ShownPair] = field(default_factory=list)
     survivors: dict[str, ShownPair] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueryFigures:
-    """How the search terms fared; the lists hold rows of QUERY_SCHEMA."""
-
-    num_unmatched: int  # no caption held the term
-    num_lost: int  # captions held it, and no pair of them was kept
-    most_matched: list[Row]
-    lost: list[Row]
-    saturated: list[Row]  # at the cap, with captions to spare
-    texts: dict[int, str]  # of the queries that the report's pairs show
-
-
-def collect_pairs(dataset: Dataset, survivor_keys: Iterable[str]) -> PairFigures:
-    """Count every pair of the dataset; one shard's index is in memory at a time."""
-    figures = PairFigures()
+def collect_pairs(dataset: Dataset, sample: Sample, survivor_keys: Iterable[str] = ()) -> PairFigures:
+    """Count the pairs of the sampled shards; one shard's index is in memory at a time."""
+    figures = PairFigures(sample=sample)
     wanted = pa.array(sorted(set(survivor_keys)), pa.string())
-    for shard in dataset.manifest.shards:
-        table = dataset.read_index(shard)
+    for shard in sample.shards:
+        table = read_shown(dataset, shard)
         _count(figures, table)
-        for row in table.filter(pc.is_in(table["key"], value_set=wanted)).to_pylist():
-            figures.survivors[row["key"]] = ShownPair(shard=shard, row=row)
-        lowest = _first(table, NUM_KEPT_SHOWN, [("key", "ascending")])
-        found = [ShownPair(shard=shard, row=row) for row in lowest.to_pylist()]
-        figures.kept_sample = heapq.nsmallest(
-            NUM_KEPT_SHOWN, figures.kept_sample + found, key=lambda pair: str(pair.row["key"])
-        )
+        _show(figures, table, shard)
+        for pair in _pairs(shard, table.filter(pc.is_in(table["key"], value_set=wanted))):
+            figures.survivors[pair.row["key"]] = pair
     return figures
-
-
-def collect_queries(
-    dataset: Dataset, shown_ids: Iterable[int], max_pairs_per_query: int | None
-) -> QueryFigures:
-    """Return the most matched, the lost and the saturated search terms (none where there was no cap)."""
-    table = pq.read_table(dataset.root / "queries.parquet")
-    matched, kept = table["num_matched"], table["num_kept"]
-    lost = table.filter(pc.and_(pc.greater(matched, 0), pc.equal(kept, 0)))
-    full = table.slice(0, 0)
-    if max_pairs_per_query is not None:
-        full = table.filter(pc.and_(pc.greater_equal(kept, max_pairs_per_query), pc.less(kept, matched)))
-    shown = table.filter(pc.is_in(table["query_id"], value_set=pa.array(sorted(set(shown_ids)), pa.int32())))
-    return QueryFigures(
-        num_unmatched=pc.sum(pc.equal(matched, 0)).as_py() or 0,
-        num_lost=lost.num_rows,
-        most_matched=most_matched(table),
-        lost=most_matched(lost),
-        saturated=most_matched(full),
-        texts=dict(zip(shown["query_id"].to_pylist(), shown["text"].to_pylist(), strict=True)),
-    )
-
-
-def read_samples(dataset: Dataset) -> dict[tuple[str, str], list[Row]]:
-    """Return the sampled rejections by stage and reason, in the order of the funnel."""
-    found: dict[tuple[str, str], list[Row]] = {
-        (stage.stage, reason): [] for stage in dataset.manifest.funnel for reason in stage.dropped
-    }
-    for row in pq.read_table(dataset.root / "samples.parquet").to_pylist():
-        found.setdefault((row["stage"], row["reason"]), []).append(row)
-    return {place: rows for place, rows in found.items() if rows}
-
-
-def group_duplicates(samples: dict[tuple[str, str], list[Row]]) -> dict[str, list[Row]]:
-    """Return the sampled duplicates by the key of the pair kept in their stead, largest group first."""
-    groups: dict[str, list[Row]] = {}
-    for (_, reason), rows in samples.items():
-        for row in rows:
-            if reason in DUPLICATES and row["kept_key"]:
-                groups.setdefault(row["kept_key"], []).append(row)
-    return dict(sorted(groups.items(), key=lambda item: (-len(item[1]), item[0])))
 
 
 def _count(figures: PairFigures, table: pa.Table) -> None:
@@ -126,6 +75,7 @@ def _count(figures: PairFigures, table: pa.Table) -> None:
     figures.sources.update(_counts(table["source"]))
     figures.licences.update(_counts(pc.fill_null(table["licence"], "not stated")))
     figures.languages.update(_counts(pc.fill_null(table["language"], "unknown")))
+    figures.caption_origins.update(_counts(table["caption_origin"]))
     figures.score_twentieths.update(_counts(_floor(pc.multiply(table["language_score"], 20.0), most=19)))
     words = pc.list_value_length(pc.utf8_split_whitespace(pc.utf8_trim_whitespace(table["caption"])))
     figures.caption_words.update(_counts(pc.min_element_wise(words, MAX_WORDS)))
@@ -133,6 +83,32 @@ def _count(figures: PairFigures, table: pa.Table) -> None:
     sides = zip(_half_octaves(wide).to_pylist(), _half_octaves(high).to_pylist(), strict=True)
     figures.sizes.update(Counter(sides))
     figures.aspects.update(_counts(_half_octaves(pc.subtract(wide, high), offset=0.5)))
+    figures.copies.update(_counts(table["num_duplicates"]))
+    figures.colours.add_cells(pc.drop_null(table["colours"]).to_pylist())
+    for column in table["scores"].chunks:
+        for name in pc.unique(column.keys).to_pylist():
+            values = column.items.filter(pc.equal(column.keys, name))
+            finite = values.filter(pc.is_finite(values))  # which nulls are not, either
+            figures.scores.setdefault(name, []).append(finite)
+
+
+def _show(figures: PairFigures, table: pa.Table, shard: Shard) -> None:
+    """Keep the pairs with the lowest keys, and those that stand for most copies."""
+    lowest = _pairs(shard, _first(table, NUM_MEASURED, [("key", "ascending")]))
+    figures.lowest = heapq.nsmallest(
+        NUM_MEASURED, figures.lowest + lowest, key=lambda pair: str(pair.row["key"])
+    )
+    order = [("num_duplicates", "descending"), ("key", "ascending")]
+    copied = _first(table.filter(pc.greater(table["num_duplicates"], 0)), NUM_COPIED_SHOWN, order)
+    figures.most_copied = heapq.nsmallest(
+        NUM_COPIED_SHOWN,
+        figures.most_copied + _pairs(shard, copied),
+        key=lambda pair: (-pair.row["num_duplicates"], pair.row["key"]),
+    )
+
+
+def _pairs(shard: Shard, table: pa.Table) -> list[ShownPair]:
+    return [ShownPair(shard=shard, row=row) for row in table.to_pylist()]
 
 
 def _first(table: pa.Table, num_rows: int, order: list[tuple[str, str]]) -> pa.Table:
@@ -152,10 +128,3 @@ def _floor(values: pa.ChunkedArray, most: int | None = None) -> pa.ChunkedArray:
 def _counts(values: pa.ChunkedArray) -> dict[Any, int]:
     found = pc.value_counts(pc.drop_null(values))
     return {item["values"]: item["counts"] for item in found.to_pylist()}
-
-
-def most_matched(table: pa.Table) -> list[Row]:
-    """Return the first rows of QUERY_SCHEMA by the pairs that hold the term, none without any."""
-    order = [("num_matched", "descending"), ("query_id", "ascending")]
-    best: list[Row] = _first(table, NUM_QUERIES_SHOWN, order).to_pylist()
-    return [row for row in best if row["num_matched"]]

@@ -11,6 +11,7 @@ from PIL import Image
 
 from manifests.report.data import ShownPair
 from manifests.report.page import text
+from manifests.report.sampling import Sample
 from manifests.store import Dataset
 
 THUMBNAIL_PX = 192  # twice the width on a common screen would cost four times the bytes
@@ -44,20 +45,33 @@ def data_uri(jpeg: bytes) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
 
 
-def pair_card(dataset: Dataset, pair: ShownPair, query_texts: Mapping[int, str], *, kind: str = "") -> str:
-    """Return a kept pair: its picture, caption, host and the queries found in the caption."""
+def pair_card(
+    dataset: Dataset, pair: ShownPair, query_texts: Mapping[int, str], *, kind: str = "", note: str = ""
+) -> str:
+    """Return a kept pair: its picture, caption, page or host, and the queries found in the caption."""
     row = pair.row
     tags = "".join(
         f'<bdi class="tag">{text(query_texts[query_id])}</bdi>'
         for query_id in (row["query_ids"] or ())[:4]
         if query_id in query_texts
     )
-    origin = f"{row['original_width']} × {row['original_height']} px · {host(row['url'])}"
+    size = f"{row['original_width']} × {row['original_height']} px · "
+    said = f'<span class="measure">{text(note)}</span>' if note else ""
     return (
         f'<figure class="pair {kind}">{thumbnail(dataset.read_picture(pair.shard, row), alt=row["caption"])}'
-        f'<figcaption class="words">{caption_line(row["caption"])}<span class="quiet">{text(origin)}</span>'
+        f'<figcaption class="words">{said}{caption_line(row["caption"])}'
+        f'<span class="quiet">{text(size)}{_page_link(row)}</span>'
         f"{f'<span>{tags}</span>' if tags else ''}</figcaption></figure>"
     )
+
+
+def _page_link(row: Row) -> str:
+    """Return the host of a picture's page as a link to it, or of the picture where its page is not known."""
+    address = row["page_url"] or row["url"]
+    shown = text(host(address))
+    if not address.startswith(("https://", "http://")):
+        return shown
+    return f'<a href="{text(address)}" rel="noreferrer noopener nofollow">{shown}</a>'
 
 
 def rejection_card(row: Row) -> str:
@@ -125,19 +139,21 @@ def short_address(url: str) -> str:
 
 
 def cluster_cards(
-    dataset: Dataset, groups: Mapping[str, Sequence[Row]], survivors: Mapping[str, ShownPair]
+    dataset: Dataset,
+    groups: Mapping[str, Sequence[Row]],
+    survivors: Mapping[str, ShownPair],
+    sample: Sample,
 ) -> list[str]:
     """Return one card per group of duplicates: the pair that was kept first, then what it stands for."""
     return [
-        f'<div class="card cluster"><div class="pairs">{_survivor(dataset, survivors.get(key))}'
+        f'<div class="card cluster"><div class="pairs">{_survivor(dataset, survivors.get(key), sample)}'
         f"{''.join(rejection_card(row) for row in rows)}</div></div>"
         for key, rows in groups.items()
     ]
 
 
-def _survivor(dataset: Dataset, pair: ShownPair | None) -> str:
-    if pair is None:  # the pair was kept here and dropped by a later stage
-        return (
-            '<figure class="pair"><span class="picture">kept here, dropped by a later stage</span></figure>'
-        )
+def _survivor(dataset: Dataset, pair: ShownPair | None, sample: Sample) -> str:
+    if pair is None:
+        why = "dropped by a later stage" if sample.is_whole else "not among the shards that were read"
+        return f'<figure class="pair"><span class="picture">kept here, {why}</span></figure>'
     return pair_card(dataset, pair, {}, kind="survivor")

@@ -2,74 +2,53 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
+import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from manifests.report.charts import histogram, nice_ticks
+from manifests.report.data import PairFigures
 from manifests.report.page import Section, cards, number
-from manifests.store import Dataset
 
 NUM_BINS = 30
 
 
-@dataclass(slots=True)
-class ScoreFigures:
-    """The scores of one name: bins of equal width from `edges[0]` on, and the pairs without a score."""
-
-    edges: list[float]
-    counts: Counter[int] = field(default_factory=Counter)
-    num_missing: int = 0
-
-
-def collect_scores(dataset: Dataset) -> dict[str, ScoreFigures]:
-    """Return the scores of a dataset by name; it is read twice, one shard at a time."""
-    ranges: dict[str, tuple[float, float]] = {}
-    for name, values, _ in _columns(dataset):
-        if values:
-            low, high = ranges.get(name, (math.inf, -math.inf))
-            ranges[name] = (min(low, *values), max(high, *values))
-    found = {name: ScoreFigures(nice_ticks(*between, NUM_BINS)) for name, between in ranges.items()}
-    for name, values, num_missing in _columns(dataset):
-        if name in found:
-            figures, edges = found[name], found[name].edges
-            last, width = len(edges) - 2, edges[1] - edges[0]
-            figures.num_missing += num_missing
-            figures.counts.update(
-                min(last, max(0, math.floor((value - edges[0]) / width))) for value in values
+def scores_section(pairs: PairFigures, before: PairFigures | None = None) -> Section:
+    """Return how the scores of the kept pairs are distributed, beside those of an earlier dataset."""
+    charts, missing = [], []
+    for name, chunks in pairs.scores.items():
+        old = before.scores.get(name, []) if before else []
+        edges = edges_for([*chunks, *old])
+        if not edges:
+            continue
+        charts.append(
+            histogram(
+                title=name,
+                bins=score_bins(chunks, edges),
+                x_label=f"score from, {number(edges[1] - edges[0])} to a bin",
+                before=score_bins(old, edges) if old else None,
             )
-    return found
-
-
-def scores_section(scores: dict[str, ScoreFigures]) -> Section:
-    """Return how the scores of the kept pairs are distributed."""
-    charts = [
-        histogram(
-            title=name,
-            bins=[(number(edge), figures.counts[place]) for place, edge in enumerate(figures.edges[:-1])],
-            x_label=f"score from, {number(figures.edges[1] - figures.edges[0])} to a bin",
         )
-        for name, figures in scores.items()
-    ]
-    missing = [
-        f"{number(figures.num_missing)} pairs have no {name}"
-        for name, figures in scores.items()
-        if figures.num_missing
-    ]
+        without = pairs.sample.num_pairs - sum(map(len, chunks))
+        missing += [f"{number(without)} pairs have no {name}"] if without else []
     note = f'<p class="quiet">{"; ".join(missing)}.</p>' if missing else ""
     return Section(anchor="scores", title="Scores", body=cards(charts) + note if charts else "")
 
 
-def _columns(dataset: Dataset) -> Iterator[tuple[str, list[float], int]]:
-    """Yield from each shard the scores of each name, and how many pairs have none of that name."""
-    for shard in dataset.manifest.shards:
-        path = dataset.root / shard.index.path
-        if "scores" not in pq.read_schema(path).names:
-            continue
-        column = pq.read_table(path, columns=["scores"])["scores"].combine_chunks()
-        names, items = column.keys, column.items
-        for name in pc.unique(names).to_pylist():
-            values = pc.drop_null(items.filter(pc.equal(names, name))).to_pylist()
-            yield name, values, len(column) - len(values)
+def edges_for(chunks: Sequence[pa.Array]) -> list[float]:
+    """Return where bins of equal width begin and end that hold all scores; none where there is no score."""
+    found = [pc.min_max(chunk).as_py() for chunk in chunks if len(chunk)]
+    if not found:
+        return []
+    return nice_ticks(min(each["min"] for each in found), max(each["max"] for each in found), NUM_BINS)
+
+
+def score_bins(chunks: Sequence[pa.Array], edges: Sequence[float]) -> list[tuple[str, int]]:
+    """Return how many scores lie in each bin; the last one holds its upper edge, too."""
+    last, width = len(edges) - 2, edges[1] - edges[0]
+    counts = Counter[int]()
+    for chunk in chunks:
+        for value in chunk.to_pylist():
+            counts[min(last, max(0, math.floor((value - edges[0]) / width)))] += 1
+    return [(number(edge), counts[place]) for place, edge in enumerate(edges[:-1])]

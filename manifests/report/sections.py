@@ -1,54 +1,71 @@
-"""The sections of a dataset's report that show figures. Pictures: see `galleries`; counting: see `data`."""
+"""The sections of a dataset's report that show the manifest and the search terms."""
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from manifests.report.bars import Bar, bars, funnel, plain
-from manifests.report.charts import histogram
-from manifests.report.data import MAX_WORDS, PairFigures, QueryFigures
+from manifests.report.bars import Bar, bars, plain
+from manifests.report.cloud import MARKS, cloud, state_of
 from manifests.report.galleries import rejections_anchor
-from manifests.report.heat import heat_map
-from manifests.report.page import Section, cards, facts, folded, number, share, text
-from manifests.schema import Manifest
-
-NUM_BARS = 15
+from manifests.report.page import Section, cards, facts, folded, number, share, table, text
+from manifests.report.sampling import Sample
+from manifests.report.sankey import sankey
+from manifests.report.terms import QueryFigures
+from manifests.schema import Manifest, StageCount
 
 Row = dict[str, Any]
 
 
-def summary(manifest: Manifest) -> str:
+def summary(manifest: Manifest, sample: Sample) -> str:
     """Return what stands under the title: when, how many, and the hash by which the dataset can be named."""
     num_bytes = sum(shard.tar.num_bytes for shard in manifest.shards)
-    return facts(
+    dates = manifest.dates
+    fetched = None
+    if dates and dates.fetched_from and dates.fetched_to:
+        fetched = f"{dates.fetched_from[:10]} to {dates.fetched_to[:10]}"
+    named = facts(
         [
             ("Pairs", number(manifest.num_pairs)),
             ("Search terms", number(manifest.num_queries)),
             ("Shards", f"{number(len(manifest.shards))} ({number(num_bytes / 1e6)} MB)"),
             ("Built", manifest.created_at[:16].replace("T", " ") + " UTC"),
+            ("Pictures fetched", fetched),
             ("Code", manifest.code_version),
             ("Content hash", manifest.content_hash),
         ]
     )
+    basis = f'<p class="basis">{text(sample.basis)} The funnel and the search terms are exact.</p>'
+    return named + (basis if sample.basis else "")
 
 
 def funnel_section(manifest: Manifest) -> Section:
-    """Return every stage of the build, as wide as the records that reached it."""
+    """Return every stage of the build as a stream that narrows, and its figures."""
     stages = manifest.funnel
-    body = ""
-    if stages:
-        num_in = stages[0].num_in
-        body = (
-            f'<p class="lead">{number(manifest.num_pairs)} of {number(num_in)} candidates were kept '
-            f"({share(manifest.num_pairs, num_in)}).</p>"
-            '<p class="quiet">Widths are to scale. Each stage is as wide at its top as what went in and '
-            "at its foot as what came out; below its name stand the reasons that dropped most.</p>"
-        )
-    return Section(anchor="funnel", title="Funnel", body=body + funnel(stages))
+    if not stages:
+        return Section(anchor="funnel", title="Funnel", body="")
+    num_in = stages[0].num_in
+    body = (
+        f'<p class="lead">{number(manifest.num_pairs)} of {number(num_in)} candidates were kept '
+        f"({share(manifest.num_pairs, num_in)}).</p>"
+        '<p class="quiet">Widths are to scale: what enters a stage flows on to the next or branches off to '
+        "the reason that dropped it, which leads to its samples.</p>"
+    )
+    return Section(
+        anchor="funnel", title="Funnel", body=body + sankey(stages, rejections_anchor) + stage_figures(stages)
+    )
 
 
-def reasons_section(manifest: Manifest, samples: Mapping[tuple[str, str], Sequence[Row]]) -> Section:
+def stage_figures(stages: Sequence[StageCount]) -> str:
+    """Return the counts of the stages as a table behind a line that opens it."""
+    rows = [
+        (plain(s.stage), s.num_in, s.num_out, s.num_in - s.num_out, share(s.num_in - s.num_out, s.num_in))
+        for s in stages
+    ]
+    columns = ("stage", "in", "out", "dropped", "share")
+    return folded("Figures", table(columns, rows, caption="Records in and out of each stage"))
+
+
+def reasons_section(manifest: Manifest) -> Section:
     """Return how many records each reason dropped, stage by stage, each stage on its own scale."""
     bodies = []
     for stage in manifest.funnel:
@@ -57,7 +74,7 @@ def reasons_section(manifest: Manifest, samples: Mapping[tuple[str, str], Sequen
                 name=plain(reason),
                 value=count,
                 shown=f"{number(count)} ({share(count, stage.num_in)})",
-                href=rejections_anchor(stage.stage, reason) if (stage.stage, reason) in samples else None,
+                href=rejections_anchor(stage.stage, reason),
             )
             for reason, count in sorted(stage.dropped.items(), key=lambda item: (-item[1], item[0]))
             if count
@@ -74,18 +91,8 @@ def reasons_section(manifest: Manifest, samples: Mapping[tuple[str, str], Sequen
     )
 
 
-def origins_section(pairs: PairFigures) -> Section:
-    """Return the hosts, sources and licences of the kept pairs."""
-    lists = [
-        _counted("Top domains", pairs.hosts),
-        _counted("Sources", pairs.sources) + _counted("Licences", pairs.licences),
-    ]
-    bodies = [f'<div class="card">{body}</div>' for body in lists if body]
-    return Section(anchor="origins", title="Domains, sources, licences", body=cards(bodies, kind="two"))
-
-
-def queries_section(manifest: Manifest, queries: QueryFigures) -> Section:
-    """Return the search terms that matched most, those left with nothing and those at the cap."""
+def queries_section(manifest: Manifest, queries: QueryFigures, max_pairs: int | None) -> Section:
+    """Return the search terms as a cloud, those that matched most, are left with nothing, and at the cap."""
     lists = [
         ("Most matched", queries.most_matched),
         ("Lost: matched, none kept", queries.lost),
@@ -94,60 +101,19 @@ def queries_section(manifest: Manifest, queries: QueryFigures) -> Section:
     bodies = [
         f'<div class="card"><h3>{text(title)}</h3>{_query_bars(rows)}</div>' for title, rows in lists if rows
     ]
+    states = {state_of(row, max_pairs) for row in queries.most_kept}
+    legend = "".join(
+        f'<li class="{state}">{text(words)}</li>' for state, words in MARKS.items() if state in states
+    )
+    marks = f'<ul class="cloud legend" aria-label="Marks">{legend}</ul>' if legend else ""
     intro = (
         f"<p>Of {number(manifest.num_queries)} search terms, {number(queries.num_unmatched)} occur in no "
         f"caption and {number(queries.num_lost)} occur in captions of which none was kept.</p>"
-        '<p class="quiet">The strong part of a bar was kept, the pale part only matched; kept / matched.</p>'
+        f"<h3>Terms with most pairs</h3>{cloud(queries.most_kept, max_pairs)}{marks}"
+        '<p class="quiet">Below, the strong part of a bar was kept, the pale part only matched; '
+        "kept / matched.</p>"
     )
     return Section(anchor="queries", title="Search terms", body=intro + cards(bodies))
-
-
-def captions_section(pairs: PairFigures) -> Section:
-    """Return the lengths and languages of the kept captions."""
-    words = [
-        (
-            f"{low}" if low < MAX_WORDS else f"{MAX_WORDS}+",
-            pairs.caption_words[low] + pairs.caption_words[low + 1],
-        )
-        for low in range(0, MAX_WORDS + 1, 2)
-    ]
-    scores = [(f"{step / 20:.2f}", pairs.score_twentieths[step]) for step in range(20)]
-    bodies = [
-        histogram(title="Length", bins=words, x_label="words in the caption, two to a bin"),
-        f'<div class="card">{_counted("Languages", pairs.languages)}</div>',
-        histogram(title="Language score", bins=scores, x_label="score from, 0.05 to a bin"),
-    ]
-    return Section(anchor="captions", title="Captions", body=cards(bodies))
-
-
-def sizes_section(pairs: PairFigures) -> Section:
-    """Return the sizes and shapes of the pictures as they were fetched."""
-    if not pairs.sizes:
-        return Section(anchor="sizes", title="Picture sizes", body="")
-    sides = [side for size in pairs.sizes for side in size]
-    steps = range(min(sides), max(sides) + 1)
-    names = [f"{2 ** (step / 2):.0f}" for step in steps]
-    short_sides = Counter[int]()
-    for size, count in pairs.sizes.items():
-        short_sides[min(size)] += count
-    shorter = [(name, short_sides[step]) for name, step in zip(names, steps, strict=True)]
-    aspects = [
-        (f"{2 ** (step / 2):.2g}", pairs.aspects[step])
-        for step in range(min(pairs.aspects), max(pairs.aspects) + 1)
-    ]
-    bodies = [
-        heat_map(
-            title="Width and height",
-            counts=[[pairs.sizes[wide, high] for wide in steps] for high in reversed(steps)],
-            x_names=names,
-            y_names=names[::-1],
-            x_label="width from, px",
-            y_label="height from, px",
-        ),
-        histogram(title="Shorter side", bins=shorter, x_label="px, half octaves"),
-        histogram(title="Aspect", bins=aspects, x_label="width / height, half octaves"),
-    ]
-    return Section(anchor="sizes", title="Picture sizes", body=cards(bodies))
 
 
 def config_section(manifest: Manifest) -> Section:
@@ -157,17 +123,11 @@ def config_section(manifest: Manifest) -> Section:
     return Section(anchor="config", title="Build configuration", body=body)
 
 
-def _counted(title: str, counts: Counter[str]) -> str:
-    lines = [Bar(name=name, value=count) for name, count in counts.most_common(NUM_BARS)]
-    if not lines:
-        return ""
-    left = counts.total() - sum(counts[bar.name] for bar in lines)
-    rest = (
-        f'<p class="quiet">and {number(left)} pairs of {number(len(counts) - len(lines))} more</p>'
-        if left
-        else ""
-    )
-    return f"<h3>{text(title)}</h3>{bars(lines)}{rest}"
+def counts_by_reason(manifest: Manifest) -> Mapping[tuple[str, str], int]:
+    """Return how many records each (stage, reason) dropped."""
+    return {
+        (stage.stage, reason): count for stage in manifest.funnel for reason, count in stage.dropped.items()
+    }
 
 
 def _query_bars(rows: Sequence[Row]) -> str:
