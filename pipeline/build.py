@@ -143,7 +143,8 @@ def count_supply(job: Job, out: Path) -> None:
 def order(job: Job, out: Path) -> None:
     """Apply that cap, and put the pairs in the order of their keys, which is a shuffle."""
     caps = read_caps(job.folder("supply"), final_pool(job), job.config.cap.max_pairs_per_query)
-    job.run_beam(OrderByKey(job.parts("kept"), caps, out), "ordered")
+    selection = cap_of_round(job) if job.round > 1 else None
+    job.run_beam(OrderByKey(job.parts("kept"), caps, out, selection), "ordered")
 
 
 def count_kept(job: Job, out: Path) -> None:

@@ -14,6 +14,7 @@ from filters.checks import screen_caption
 from filters.do_not_fetch import read_do_not_fetch
 from manifests.dates import now
 from manifests.locks import held
+from manifests.schema import SCHEMA_VERSION
 from manifests.store import MANIFEST_NAME, write_bytes
 from pipeline.config import BuildConfig, RunOptions
 from pipeline.fetch.peer import check_engine
@@ -28,7 +29,7 @@ from pipeline.terms import read_terms
 
 # Settings that decide nothing about what is in the dataset.
 MAY_CHANGE = ("fetch.contact", "fetch.img2dataset_python")
-BEGUN_AT = "begun_at.txt"  # when this build was begun
+BEGUN = "begun.json"  # when this build was begun, and in which format it keeps its rows
 # These write anew in each round of fetching; what is fetched is added to what is there.
 ONCE_A_ROUND = ("demand", "selected", "copies", "kept")
 
@@ -55,9 +56,9 @@ class Job:
 
     @property
     def begun_at(self) -> str | None:
-        """When the build was begun; None where an earlier version has done that."""
-        path = self.options.work_folder / BEGUN_AT
-        return path.read_text() if path.exists() else None
+        """When the build was begun; None for an addition to a dataset."""
+        path = self.options.work_folder / BEGUN
+        return str(json.loads(path.read_bytes())["at"]) if path.exists() else None
 
     @property
     def suffix(self) -> str:
@@ -142,9 +143,10 @@ def begun(config: BuildConfig, options: RunOptions) -> Iterator[Job]:
     with held(options.dataset, options.work):
         if not (work / "config.json").exists():
             _check_sources(config, queries)
-            write_bytes(work / BEGUN_AT, now().encode())
+            write_bytes(work / BEGUN, json.dumps({"at": now(), "schema_version": SCHEMA_VERSION}).encode())
             write_bytes(work / "config.json", json.dumps(config_as_json(config), indent=1).encode())
         if not (options.dataset / MANIFEST_NAME).exists():
+            _check_format(work / BEGUN, options.dataset)
             _check_no_new_settings(work / "config.json", config, options.dataset)
         _check_same_config(work / "config.json", config_as_json(config), options.dataset)
         yield Job(config, options, queries)
@@ -168,6 +170,15 @@ def _check_same_config(path: Path, config: dict[str, Any], dataset: Path) -> Non
                 f"{dataset} was begun with {name} = {begun[name]!r}, now it is {value!r}: "
                 "go on with the same settings, or give another --dataset"
             )
+
+
+def _check_format(path: Path, dataset: Path) -> None:
+    """Refuse to go on with a build whose rows lie in the columns of another version."""
+    if not path.exists() or json.loads(path.read_bytes())["schema_version"] != SCHEMA_VERSION:
+        raise ValueError(
+            f"{dataset} was begun by another version of openwit, whose files this one cannot go on with: "
+            "finish it with that version, or give another --dataset"
+        )
 
 
 def _check_no_new_settings(path: Path, config: BuildConfig, dataset: Path) -> None:

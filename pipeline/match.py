@@ -127,7 +127,7 @@ def screen(
 
 def _pair(candidate: Row, url: str, query_ids: list[int], guess: LanguageGuess | None) -> Row:
     found_by = candidate["found_by"] and [candidate["found_by"]]
-    row = {**candidate, "url": url, "query_ids": query_ids, "found_by": found_by}
+    row = {**candidate, "url": url, "query_ids": query_ids, "found_by": found_by, "keep_probability": 1.0}
     if guess:
         row |= {"language": guess.language, "language_score": guess.score}
     return row | {"pair_id": pair_id(url, candidate["caption"])}

@@ -59,9 +59,7 @@ class Pool:
 
     def hits(self, table: pa.Table) -> Hits:
         """Return the hits of rows, ranked by this pool's rule."""
-        lists = table["query_ids"].combine_chunks()
-        rows = np.repeat(np.arange(len(table)), np.diff(lists.offsets.to_numpy()))
-        query_ids = lists.flatten().to_numpy()
+        rows, query_ids = terms_of(table)
         hashes = pair_hashes(table["pair_id"])[rows]
         if self.rule == "soft":
             hashes = mix64(
@@ -91,14 +89,54 @@ class Caps:
         taken = hits.rows[hits.priorities < self.limits[hits.query_ids]]
         return np.bincount(taken, minlength=len(table)) > 0
 
+    def chances(self, table: pa.Table) -> np.ndarray:
+        """Return float64 (N,): with which probability this cap or one of the pool's earlier ones accepts each
+        row, if its hash were drawn anew and the limits stayed.
+
+        By the exact rule a pair has one hash, so that the highest limit of its terms decides. By the soft
+        rule each term draws on its own, in each round.
+        """
+        missed = np.ones(len(table))
+        rows, query_ids = terms_of(table)
+        for caps in (*self.pool.earlier, self):
+            by_term = 1 - caps.limits[query_ids] / float(EVERY)
+            (np.minimum if self.pool.rule == "exact" else np.multiply).at(missed, rows, by_term)
+        return 1 - missed
+
     def accept(self, table: pa.Table, stage: str) -> tuple[pa.Table, pa.Table]:
-        """Return the pool's pairs that are accepted, and the rejections (SAMPLE_SCHEMA) of its others."""
+        """Return the pool's pairs that are accepted, and the rejections (SAMPLE_SCHEMA) of its others. Of
+        those accepted, `keep_probability` says how likely they got through this cap and those before."""
         table = self.pool.pairs(table)
         accepted = self.accepts(table)
         drop = Drop(Reason.OVER_CAP, f"each of its search terms has its {self.max_pairs} pairs")
         if self.pool.rule == "soft":
             drop = Drop(Reason.OVER_CAP, f"none of its search terms drew it for its {self.max_pairs} pairs")
-        return table.filter(pa.array(accepted)), rejections_of(table.filter(pa.array(~accepted)), drop, stage)
+        kept = table.filter(pa.array(accepted))
+        chances = both_caps(kept["keep_probability"], self.chances(kept), self.pool.rule)
+        return with_chances(kept, chances), rejections_of(table.filter(pa.array(~accepted)), drop, stage)
+
+
+def terms_of(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+    """Return int64 (H,) and int32 (H,): the rows of a table and their terms, one for each hit."""
+    lists = table["query_ids"].combine_chunks()
+    rows = np.repeat(np.arange(len(table)), np.diff(lists.offsets.to_numpy()))
+    return rows, lists.flatten().to_numpy()
+
+
+def both_caps(before: pa.ChunkedArray, chances: np.ndarray, rule: CapRule) -> np.ndarray:
+    """Return float64 (N,): the probability of getting through the caps `before` and this one; NaN where that
+    before is unknown (null). By the exact rule both look at one hash; by the soft rule they draw anew."""
+    first = before.to_numpy()
+    both: np.ndarray = np.minimum(first, chances) if rule == "exact" else first * chances
+    return both
+
+
+def with_chances(table: pa.Table, chances: np.ndarray) -> pa.Table:
+    """Return the table with these as its column keep_probability; null for NaN."""
+    place = table.schema.get_field_index("keep_probability")
+    return table.set_column(
+        place, table.schema.field(place), pa.array(chances, pa.float64(), from_pandas=True)
+    )
 
 
 def pair_hashes(pair_ids: pa.ChunkedArray) -> np.ndarray:

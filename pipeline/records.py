@@ -24,7 +24,7 @@ PAIR_SCHEMA = pa.schema(
         pa.field("pair_id", pa.string()),
         *(INDEX_SCHEMA.field(name) for name in _OF_A_CANDIDATE),
         *(INDEX_SCHEMA.field(name) for name in ("query_ids", "language", "language_score")),
-        INDEX_SCHEMA.field("keep_probability"),  # null until a cap has chosen
+        INDEX_SCHEMA.field("keep_probability"),  # of getting through the caps so far
         _EXPECTED_HASH,
     ]
 )

@@ -23,7 +23,7 @@ from manifests.storage import written_whole
 from manifests.store import write_table
 from pipeline.blocks import GroupBlocks, bucket_of_hex, num_buckets_for, split, unpack
 from pipeline.parts import REJECTIONS, Part, sum_of, write_part
-from pipeline.pool import Caps
+from pipeline.pool import Caps, with_chances
 from pipeline.records import KEPT_SCHEMA, reject
 from pipeline.tar import append_member, end_tar
 
@@ -54,7 +54,8 @@ def keep_best(part: Part, verdicts: Path, out: Path) -> str:
         verdict = verdict_of.get(row["pair_id"])
         if verdict and verdict["kept_key"]:
             drop = Drop(Reason(verdict["reason"]), verdict["detail"])
-            rejections.append(reject(DEDUP, drop, row, kept_key=verdict["kept_key"]))
+            told = {name: verdict[name] for name in ("kept_key", "distance")}
+            rejections.append(reject(DEDUP, drop, row, **told))
         else:
             kept.append(row | _stands_for(row["caption"], verdict))
     write_part(out, part.name, pa.Table.from_pylist(kept, schema=KEPT_SCHEMA), rejections)
@@ -69,23 +70,30 @@ def _stands_for(caption: str, verdict: Row | None) -> Row:
 class OrderByKey(beam.PTransform):
     """Parts of kept pictures -> parts in `out` that, one after the other, hold them in the order of keys."""
 
-    def __init__(self, parts: list[Part], caps: Caps, out: Path) -> None:
+    def __init__(self, parts: list[Part], caps: Caps, out: Path, selection: Caps | None = None) -> None:
+        """`selection`: the caps of all rounds, where there were several. A pair knows of those rounds alone
+        that came before it was selected."""
         super().__init__()
-        self.parts, self.caps, self.out = parts, caps, out
+        self.parts, self.caps, self.out, self.selection = parts, caps, out, selection
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
         num_buckets = num_buckets_for(sum_of(self.parts))
         return (
             begin
             | "each part of kept pictures" >> beam.Create(self.parts)
-            | "final cap" >> beam.FlatMap(_capped, caps=self.caps, out=self.out, num_buckets=num_buckets)
+            | "final cap" >> beam.FlatMap(_capped, self.caps, self.selection, self.out, num_buckets)
             | "by range of keys" >> GroupBlocks()
             | "in order" >> beam.Map(_write_ordered, out=self.out)
         )
 
 
-def _capped(part: Part, caps: Caps, out: Path, num_buckets: int) -> Iterator[tuple[int, bytes]]:
-    table, rejections = caps.accept(part.rows(), FINAL_CAP)
+def _capped(
+    part: Part, caps: Caps, selection: Caps | None, out: Path, num_buckets: int
+) -> Iterator[tuple[int, bytes]]:
+    pairs = part.rows()
+    if selection:
+        pairs = with_chances(pairs, selection.chances(pairs))
+    table, rejections = caps.accept(pairs, FINAL_CAP)
     write_table(out / f"cap-{part.name}{REJECTIONS}", rejections)
     yield from split(table, bucket_of_hex(table["key"], num_buckets))
 

@@ -19,9 +19,10 @@ VERDICT_SCHEMA = pa.schema(
     {
         "unit": pa.string(),
         "pair_id": pa.string(),
-        "reason": pa.string(),  # null for a kept one, as are detail and kept_key
+        "reason": pa.string(),  # null for a kept one, as are detail, kept_key and distance
         "detail": pa.string(),
         "kept_key": pa.string(),
+        "distance": pa.int32(),
         "num_duplicates": pa.int32(),
         "captions": pa.list_(pa.string()),  # of the copies, where they are kept
     }
@@ -91,6 +92,7 @@ def _dropped(chosen: pa.Table, kept: pa.Table) -> pa.Table:
         "reason": pc.if_else(pc.starts_with(unit, "@evaluation/"), str(Reason.IN_EVALUATION_SET), reason),
         "detail": pc.if_else(pc.starts_with(unit, "@"), of_item, detail),
         "kept_key": kept["better_key"],
+        "distance": chosen["distance"],
         "num_duplicates": pa.repeat(pa.scalar(0, pa.int32()), len(chosen)),
         "captions": pa.nulls(len(chosen), pa.list_(pa.string())),
     }
@@ -107,6 +109,7 @@ def _standing_for(chosen: pa.Table, kept: pa.Table) -> pa.Table:
         "reason": nothing,
         "detail": nothing,
         "kept_key": nothing,
+        "distance": pa.nulls(len(groups), pa.int32()),
         "num_duplicates": groups["count_all"].cast(pa.int32()),
         "captions": groups["caption_distinct"],
     }
