@@ -44,7 +44,12 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_table(path: Path, table: pa.Table) -> None:
     """Write a parquet file whole or not at all; equal tables give equal bytes."""
     with written_whole(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", row_group_size=10_000)
+        write_parquet(table, temporary)
+
+
+def write_parquet(table: pa.Table, where: Any) -> None:
+    """Write a table to a path or a sink in the one way that all of a dataset's tables are written."""
+    pq.write_table(table, where, compression="zstd", row_group_size=10_000)
 
 
 def sha256_of_file(path: Path) -> str:

@@ -158,7 +158,7 @@ def write_shards(job: Job, out: Path) -> None:
     plans = plan_shards(job.parts("ordered"), job.config.pairs_per_shard, first=len(job.base_parts()))
     index = job.options.dataset / "index"
     with shown("shards", " shards", len(plans), num_files(index), job.options.quiet):
-        run(WriteShards(plans, job.folder("fetched"), job.options.dataset), job.options.workers)
+        run(WriteShards(plans, job.folder("fetched"), job.options.dataset, out), job.options.workers)
 
 
 FIND: dict[str, Phase] = {"candidates": crawl, "matched": match}
@@ -197,7 +197,9 @@ def publish(job: Job) -> Manifest:
     # Of phases that run once a round, the last has the last word on what is dropped.
     phases = (*FIND, *SELECT, *FETCH, *WRITE)
     rejections = [path for name in phases for path in rejection_files(job.folder(name))]
-    shards = tuple(finish.read_shards([part.name for part in parts_in(dataset / "index")], dataset))
+    shards = tuple(
+        finish.read_shards([part.name for part in parts_in(dataset / "index")], dataset, job.folder("shards"))
+    )
     files = (
         *coverage.write_coverage(job, dataset),
         finish.write_sizes(shards, dataset),

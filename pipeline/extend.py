@@ -121,7 +121,10 @@ def publish_extension(
     dropped = [path for name in phases for path in sorted(job.folder(name).glob("*.rejections.parquet"))]
     left = _write_left(extension, tried)
     rejections = [*left, *finish.write_rejections(dropped, new, first=len(left))]
-    shards = (*old.shards, *finish.read_shards([part.name for part in parts_in(new / "index")], new))
+    shards = (
+        *old.shards,
+        *finish.read_shards([part.name for part in parts_in(new / "index")], new, job.folder("shards")),
+    )
     files = (
         *rejections,
         *add_kept(job, new),

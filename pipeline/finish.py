@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -127,9 +128,13 @@ def write_sizes(shards: Sequence[Shard], dataset: Path) -> FileRecord:
     return record_file(dataset, path)
 
 
-def read_shards(names: Sequence[str], dataset: Path) -> Iterator[Shard]:
-    """Yield the records of shards that are written."""
+def read_shards(names: Sequence[str], dataset: Path, records: Path) -> Iterator[Shard]:
+    """Yield the records of shards that are written: as their writer left them in `records`, or, where it was
+    cut short before that, anew."""
     for name in names:
+        if (record := records / f"{name}.json").exists():
+            yield msgspec.json.decode(record.read_bytes(), type=Shard)
+            continue
         index = dataset / "index" / f"{name}.parquet"
         yield Shard(
             tar=record_file(dataset, dataset / "shards" / f"{name}.tar"),

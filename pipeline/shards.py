@@ -5,27 +5,30 @@ keys; a shard then reads its rows from there and its pictures from where they we
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import IO, Any
 
 import apache_beam as beam
+import msgspec
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from filters.images import sniff_format
 from filters.reasons import Drop, Reason
 from manifests import fetch_times
-from manifests.schema import FETCH_TIME_SCHEMA, INDEX_SCHEMA
-from manifests.storage import written_whole
-from manifests.store import write_table
+from manifests.hashing import HashedFile, write_table_hashed, written_hashed
+from manifests.schema import FETCH_TIME_SCHEMA, INDEX_SCHEMA, Shard
+from manifests.store import write_bytes, write_table
 from pipeline.blocks import GroupBlocks, bucket_of_hex, num_buckets_for, split, unpack
 from pipeline.parts import REJECTIONS, Part, sum_of, write_part
 from pipeline.pool import Caps, with_chances
 from pipeline.records import KEPT_SCHEMA, reject
-from pipeline.tar import append_member, end_tar
+from pipeline.tar import append_member, end_tar, member
 
 DEDUP, FINAL_CAP = "dedup", "final_cap"
 MAX_OPEN_TARS = 128
@@ -134,34 +137,86 @@ def plan_shards(parts: list[Part], pairs_per_shard: int, first: int = 0) -> list
 
 
 class WriteShards(beam.PTransform):
-    """Plans -> shards and indexes in the dataset; the pictures come straight from where they are staged."""
+    """Plans -> shards and indexes in the dataset, their records in `records`; the pictures come straight from
+    where they are staged."""
 
-    def __init__(self, plans: list[ShardPlan], staged: Path, dataset: Path) -> None:
+    def __init__(self, plans: list[ShardPlan], staged: Path, dataset: Path, records: Path) -> None:
         super().__init__()
-        self.plans, self.staged, self.dataset = plans, staged, dataset
+        self.plans, self.places = plans, {"staged": staged, "dataset": dataset, "records": records}
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
-        write = beam.Map(write_shard, staged=self.staged, dataset=self.dataset)
+        write = beam.Map(write_shard, **self.places)
         return begin | "each shard" >> beam.Create(self.plans) | "write" >> write
 
 
-def write_shard(plan: ShardPlan, staged: Path, dataset: Path) -> str:
-    """Write a shard's tar, its fetch times, then its index, which says that it is whole; skip a shard that is
-    there."""
-    index = dataset / "index" / f"{plan.name}.parquet"
-    if index.exists():
+def write_shard(plan: ShardPlan, staged: Path, dataset: Path, records: Path) -> str:
+    """Write a shard's tar, its fetch times, then its index, which says that it is whole, and its record; skip
+    a shard that is there."""
+    tar, times, index = (
+        f"shards/{plan.name}.tar",
+        f"{fetch_times.FOLDER}/{plan.name}.parquet",
+        f"index/{plan.name}.parquet",
+    )
+    if (dataset / index).exists():
         return plan.name
+    (records / f"{plan.name}.json").unlink(missing_ok=True)
     rows = pa.concat_tables(part.rows().slice(start, stop - start) for part, start, stop in plan.ranges)
-    with ExitStack() as stack:
-        tars = stack.enter_context(closing(_StagedTars(staged)))
-        path = stack.enter_context(written_whole(dataset / "shards" / f"{plan.name}.tar"))
-        tar = stack.enter_context(path.open("wb"))
-        entries = [_append_pair(tar, row, tars.open(row["unit"])) for row in rows.to_pylist()]
-        end_tar(tar)
-    times = rows.select(FETCH_TIME_SCHEMA.names)
-    write_table(dataset / fetch_times.FOLDER / f"{plan.name}.parquet", times)
-    write_table(index, pa.Table.from_pylist(entries, schema=INDEX_SCHEMA))
+    with closing(_StagedTars(staged)) as staged_tars, written_hashed(dataset / tar) as file:
+        offsets = _append_pairs(file, rows, staged_tars)
+    write_table(dataset / times, rows.select(FETCH_TIME_SCHEMA.names))
+    shard = Shard(
+        tar=file.record(tar),
+        index=write_table_hashed(dataset, index, _with_offsets(rows, offsets)),
+        num_pairs=len(rows),
+    )
+    write_bytes(records / f"{plan.name}.json", msgspec.json.encode(shard))
     return plan.name
+
+
+def _append_pairs(tar: HashedFile, rows: pa.Table, staged: "_StagedTars") -> list[int]:
+    """Append each pair's picture, caption and facts to the shard; return where the pictures lie in it."""
+    where = zip(*(rows[name].to_pylist() for name in ("unit", "offset", "num_bytes")), strict=True)
+    names = zip(*(rows[name].to_pylist() for name in ("key", "caption")), strict=True)
+    offsets = []
+    for (unit, offset, num_bytes), (key, caption), facts in zip(where, names, _facts(rows), strict=True):
+        picture = _read_at(staged.open(unit), offset, num_bytes)
+        offsets.append(append_member(tar, f"{key}.{ending_of(picture)}", picture))
+        tar.write(member(f"{key}.txt", caption.encode()) + member(f"{key}.json", facts))
+    end_tar(tar)
+    return offsets
+
+
+def _facts(rows: pa.Table) -> Iterator[bytes]:
+    """Yield what the index says of each pair, but for where its picture lies, as JSON."""
+    names = [name for name in INDEX_SCHEMA.names if name not in ("offset", "num_bytes")]
+    columns = [values_of(rows[name]) for name in names]
+    for values in zip(*columns, strict=True):
+        yield orjson.dumps(dict(zip(names, values, strict=True)))
+
+
+def values_of(column: pa.ChunkedArray) -> list[Any]:
+    """Return a column's values as Python's, lists of lists and dicts of maps among them.
+
+    pyarrow converts lists one by one, and where it is asked for dicts, whatever it converts.
+    """
+    if not pa.types.is_list(column.type):
+        dicts = {"maps_as_pydicts": "strict"} if pa.types.is_map(column.type) else {}
+        plain: list[Any] = column.to_pylist(**dicts)
+        return plain
+    lengths = pc.list_value_length(column).to_pylist()
+    values = pc.list_flatten(column).to_pylist()
+    stops = accumulate(length or 0 for length in lengths)
+    return [
+        None if length is None else values[stop - length : stop]
+        for length, stop in zip(lengths, stops, strict=True)
+    ]
+
+
+def _with_offsets(rows: pa.Table, offsets: list[int]) -> pa.Table:
+    """Return the index of pairs whose pictures lie there."""
+    place = INDEX_SCHEMA.get_field_index("offset")
+    entries = rows.select(INDEX_SCHEMA.names).cast(INDEX_SCHEMA).combine_chunks()
+    return entries.set_column(place, INDEX_SCHEMA.field(place), pa.array(offsets, pa.int64()))
 
 
 class _StagedTars:
@@ -172,7 +227,7 @@ class _StagedTars:
         self._open: dict[str, IO[bytes]] = {}
 
     def open(self, unit: str) -> IO[bytes]:
-        tar = self._open.pop(unit, None) or (self._folder / f"{unit}.tar").open("rb")
+        tar = self._open.pop(unit, None) or (self._folder / f"{unit}.tar").open("rb", buffering=0)
         self._open[unit] = tar  # last in the dict is last used
         if len(self._open) > MAX_OPEN_TARS:
             self._open.pop(next(iter(self._open))).close()
@@ -185,23 +240,14 @@ class _StagedTars:
 
 def read_staged(row: Row, tar: IO[bytes]) -> bytes:
     """Return the staged picture of a row."""
-    tar.seek(row["offset"])
-    return tar.read(row["num_bytes"])
+    return _read_at(tar, row["offset"], row["num_bytes"])
+
+
+def _read_at(tar: IO[bytes], offset: int, num_bytes: int) -> bytes:
+    tar.seek(offset)
+    return tar.read(num_bytes)
 
 
 def ending_of(picture: bytes) -> str:
     """Return what the name of a stored picture ends with: it follows the bytes, as `encode.format` did."""
     return {"jpeg": "jpg", "png": "png", "webp": "webp"}[sniff_format(picture) or ""]
-
-
-def _append_pair(tar: IO[bytes], row: Row, staged: IO[bytes]) -> Row:
-    """Append a pair's picture, caption and facts to the shard; return its index row."""
-    key = row["key"]
-    picture = read_staged(row, staged)
-    offset = append_member(tar, f"{key}.{ending_of(picture)}", picture)
-    entry = {name: row[name] for name in INDEX_SCHEMA.names} | {"offset": offset}
-    append_member(tar, f"{key}.txt", row["caption"].encode())
-    facts = {name: value for name, value in entry.items() if name not in ("offset", "num_bytes")}
-    facts["scores"] = dict(entry["scores"]) if entry["scores"] is not None else None
-    append_member(tar, f"{key}.json", orjson.dumps(facts))
-    return entry

@@ -27,6 +27,11 @@ def append_member(tar: Appended, name: str, data: bytes) -> int:
     return offset
 
 
+def member(name: str, data: bytes) -> bytes:
+    """Return a small file as a tar holds it, header and padding too."""
+    return b"".join((_header(name, len(data)), data, b"\0" * (-len(data) % BLOCK)))
+
+
 def end_tar(tar: Appended) -> None:
     """Write the two empty blocks that end a tar."""
     tar.write(b"\0" * (2 * BLOCK))

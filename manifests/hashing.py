@@ -1,0 +1,87 @@
+"""A file that knows its size and SHA-256 when it is written: nothing is read again to hash it."""
+
+import hashlib
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
+
+from manifests.schema import FileRecord
+from manifests.storage import written_whole
+from manifests.store import write_parquet
+
+# Files are written and hashed in blocks of this size from buffers that are used again: smaller writes, and
+# memory that the system must clear first, cost three times as much as the copying itself.
+BLOCK_BYTES = 1 << 20
+
+
+class HashedFile:
+    """Takes bytes in order; whole blocks of them are written and, on another thread, hashed.
+
+    Both let go of the interpreter's lock, so that hashing takes no time where a core is free.
+    """
+
+    def __init__(self, file: IO[bytes], hashing: ThreadPoolExecutor) -> None:
+        self._file, self._hashing = file, hashing
+        self._digest = hashlib.sha256()
+        self._block, self._other = memoryview(bytearray(BLOCK_BYTES)), memoryview(bytearray(BLOCK_BYTES))
+        self._filled = self._num_before = 0
+        self._hashed: Future[None] | None = None  # of the other block
+
+    def write(self, data: bytes) -> None:
+        """Append bytes."""
+        end = self._filled + len(data)
+        if end <= BLOCK_BYTES:
+            self._block[self._filled : end] = data
+            self._filled = end
+            return
+        room = BLOCK_BYTES - self._filled
+        self._block[self._filled :] = data[:room]
+        self._filled = BLOCK_BYTES
+        self.flush()
+        for start in range(room, len(data), BLOCK_BYTES):
+            self.write(data[start : start + BLOCK_BYTES])
+
+    def tell(self) -> int:
+        """Return how many bytes there are, which is where the next will lie."""
+        return self._num_before + self._filled
+
+    def flush(self) -> None:
+        """Write and hash what waits."""
+        data = self._block[: self._filled]
+        if self._hashed:
+            self._hashed.result()
+        self._hashed = self._hashing.submit(self._digest.update, data)
+        self._file.write(data)
+        self._num_before += self._filled
+        self._block, self._other, self._filled = self._other, self._block, 0
+
+    def record(self, path: str) -> FileRecord:
+        """Return the record of the file when it is written; `path` is the one that it has in its dataset."""
+        assert not self._filled, path
+        return FileRecord(path=path, num_bytes=self._num_before, sha256=self._digest.hexdigest())
+
+
+@contextmanager
+def written_hashed(path: Path) -> Iterator[HashedFile]:
+    """Give a file to append to; when the block has ended it is at `path`, whole, and has a record."""
+    with (
+        written_whole(path) as temporary,
+        temporary.open("wb") as file,
+        ThreadPoolExecutor(max_workers=1, thread_name_prefix="sha256") as hashing,
+    ):
+        hashed = HashedFile(file, hashing)
+        yield hashed
+        hashed.flush()
+
+
+def write_table_hashed(root: Path, path: str, table: pa.Table) -> FileRecord:
+    """Write a parquet file of the dataset at `root` (`store.write_table`); return its record."""
+    sink = pa.BufferOutputStream()
+    write_parquet(table, sink)
+    with written_hashed(root / path) as file:
+        file.write(sink.getvalue().to_pybytes())
+    return file.record(path)
