@@ -7,6 +7,7 @@ from typing import Annotated
 
 import tyro
 
+from manifests.card_command import Card
 from manifests.croissant_command import Croissant
 from manifests.diff_command import Diff
 from manifests.report.command import Report
@@ -23,6 +24,7 @@ USAGE = """Look at a finished dataset.
     python -m manifests report runs/demo/dataset
     python -m manifests report runs/after --against runs/before
     python -m manifests status runs/demo/dataset --out status.parquet
+    python -m manifests card runs/demo/dataset
     python -m manifests croissant runs/demo/dataset
 """
 
@@ -67,6 +69,7 @@ Command = (
     | Annotated[Verify, tyro.conf.subcommand("verify")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Status, tyro.conf.subcommand("status")]
+    | Annotated[Card, tyro.conf.subcommand("card")]
     | Annotated[Croissant, tyro.conf.subcommand("croissant")]
 )
 

@@ -1,6 +1,6 @@
 """What differs between two datasets: their configurations, funnels, search terms and pairs."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +49,9 @@ def diff(old: Dataset, new: Dataset, folder: Path) -> Difference:
     """Compare two datasets; `folder` is for temporary files, as in `diff_pairs`."""
     lost, gained = diff_pairs(old, new, folder)
     terms = terms_of(old), terms_of(new)
-    histories = [[asdict(change) for change in each.manifest.history] for each in (old, new)]
+    histories = [[replace(change, at=None) for change in each.manifest.history] for each in (old, new)]
     return Difference(
-        facts=changes(*({name: getattr(each.manifest, name) for name in FACTS} for each in (old, new))),
+        facts=changes(*(_facts(each.manifest) for each in (old, new))),
         config=changes(flat(old.manifest.config), flat(new.manifest.config)),
         funnel=changes(counts_of(old.manifest), counts_of(new.manifest)),
         history=None
@@ -62,6 +62,11 @@ def diff(old: Dataset, new: Dataset, folder: Path) -> Difference:
         lost=lost,
         gained=gained,
     )
+
+
+def _facts(manifest: Manifest) -> dict[str, Any]:
+    candidates = {f"candidates of {source.name}": source.num_candidates for source in manifest.sources}
+    return {name: getattr(manifest, name) for name in FACTS} | candidates
 
 
 def changes(old: dict[str, Any], new: dict[str, Any]) -> list[Change]:

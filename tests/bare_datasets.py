@@ -1,6 +1,7 @@
-"""Datasets of made-up rows without pictures: enough for what reads manifests, indexes and rejections."""
+"""Datasets of made-up rows with empty pictures: enough for what reads manifests, indexes and rejections."""
 
 import hashlib
+import tarfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,11 +13,11 @@ from manifests.schema import (
     INDEX_SCHEMA,
     QUERY_SCHEMA,
     REJECTION_SCHEMA,
-    FileRecord,
     Manifest,
     Shard,
     StageCount,
 )
+from manifests.storage import written_whole
 from manifests.store import Dataset, content_hash, open_dataset, record_file, write_manifest, write_table
 
 Row = dict[str, Any]
@@ -44,7 +45,7 @@ def write_bare(
     terms: Sequence[str] = ("thing",),
     **fields: Any,
 ) -> Dataset:
-    """Write a dataset of these shards; its tars are missing. `fields` are of the manifest."""
+    """Write a dataset of these shards, each picture of no bytes. `fields` are of the manifest."""
     written = tuple(_shard(root, f"{number:05d}", rows) for number, rows in enumerate(shards))
     write_table(root / "rejections/00000.parquet", _table(rejections, REJECTION_SCHEMA))
     queries = [{"query_id": number, "text": term, "origin": "given"} for number, term in enumerate(terms)]
@@ -82,10 +83,12 @@ def funnel(rejections: Sequence[Row], num_pairs: int) -> tuple[StageCount, ...]:
 
 
 def _shard(root: Path, name: str, rows: Sequence[Row]) -> Shard:
-    path = root / f"index/{name}.parquet"
-    write_table(path, _table(rows, INDEX_SCHEMA))
-    tar = FileRecord(path=f"shards/{name}.tar", num_bytes=0, sha256=hashlib.sha256(name.encode()).hexdigest())
-    return Shard(tar=tar, index=record_file(root, path), num_pairs=len(rows))
+    index, tar = root / f"index/{name}.parquet", root / f"shards/{name}.tar"
+    write_table(index, _table(rows, INDEX_SCHEMA))
+    with written_whole(tar) as temporary, tarfile.open(temporary, "w") as file:
+        for row in rows:
+            file.addfile(tarfile.TarInfo(f"{row['key']}.jpg"))
+    return Shard(tar=record_file(root, tar), index=record_file(root, index), num_pairs=len(rows))
 
 
 def _table(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:

@@ -34,7 +34,7 @@ def test_a_person_is_shown_counts_bytes_funnel_pattern_and_history(
     write_bare(tmp_path, shards, [rejected(99, "fetch", "timeout")], history=(change,))
     assert main(["show", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
-    assert "bare: 9 pairs in 3 shards of 0 bytes" in shown
+    assert "bare: 9 pairs in 3 shards of 30,720 bytes" in shown
     assert f"--train-data '{tmp_path}/shards/{{00000..00002}}.tar'" in shown
     assert "fetch                 10 ->             9  timeout 1" in shown
     assert shown.endswith("retry reason=timeout: 1 gained of 2 tried\n")
