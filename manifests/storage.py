@@ -109,7 +109,7 @@ def link_or_copy(path: Path, to: Path) -> None:
     Files of datasets are never written to once they are there, only replaced, so that both keep their bytes.
     """
     if not is_local(path) and not is_local(to) and _remote(path).fs is _remote(to).fs:
-        patiently(lambda: _remote(path).fs.copy(_remote(path).path, _remote(to).path))
+        patiently(lambda: _remote(path).fs.cp_file(_remote(path).path, _remote(to).path))
         return
     if is_local(path) and not is_local(to):
         upload(path, to)
@@ -158,7 +158,7 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
     if columns is None:
         return pq.read_table(pa.BufferReader(read_bytes(path)))
     with open_parquet(path) as file:
-        return file.read(columns=columns)
+        return file.read(columns=columns).select(columns)  # in this order
 
 
 def read_schema(path: Path) -> pa.Schema:

@@ -15,7 +15,9 @@ from pathlib import Path
 
 from manifests.report import write_report
 from manifests.schema import Manifest
+from manifests.storage import is_local, remove_folder
 from manifests.store import MANIFEST_NAME, clear_cut_short, read_manifest
+from manifests.transfer import transfer
 from manifests.verify import funnel_mismatches
 from pipeline import coverage, finish
 from pipeline.balance import CountPerQuery, find_caps, read_caps
@@ -48,10 +50,12 @@ def build(config: BuildConfig, options: RunOptions) -> Manifest:
     with begun(config, options) as job:
         if (options.dataset / MANIFEST_NAME).exists():
             return read_manifest(options.dataset)
-        job.run_phases(FIND)
-        job = run_rounds(job)
-        job.run_phases(WRITE)
-        return publish(job)
+        if not (job.options.dataset / MANIFEST_NAME).exists():
+            job.run_phases(FIND)
+            job = run_rounds(job)
+            job.run_phases(WRITE)
+            publish(job)
+        return hand_over(job, options.dataset)
 
 
 def run_rounds(job: Job) -> Job:
@@ -190,7 +194,15 @@ def selected_parts(job: Job) -> list[Part]:
     return [part for number in range(1, job.round + 1) for part in job.at_round(number).parts("selected")]
 
 
-def publish(job: Job) -> Manifest:
+def hand_over(job: Job, dataset: Path) -> Manifest:
+    """Copy the dataset to where it belongs, where that is not on this machine; return its manifest."""
+    if not is_local(dataset):
+        transfer(job.options.dataset, dataset, job.options.work_folder / "transferred.txt")
+        remove_folder(job.options.dataset)
+    return read_manifest(dataset)
+
+
+def publish(job: Job) -> None:
     """Gather what the phases left into the dataset; write its manifest and its report."""
     dataset = job.options.dataset
     clear_cut_short(dataset)
@@ -215,8 +227,7 @@ def publish(job: Job) -> Manifest:
         assert stage.stage != "score" or stage.num_out == sum_of(job.parts(job.pictures)), stage
         assert stage.stage != "cap" or stage.num_out == sum_of(selected_parts(job)), stage
     sources = finish.source_records(job.config.sources, job.parts("candidates"))
-    manifest = finish.publish(
+    finish.publish(
         dataset, config_as_json(job.config), job.queries, stages, shards, files, sources, job.begun_at
     )
     write_report(dataset)
-    return manifest

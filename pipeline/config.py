@@ -16,7 +16,7 @@ from filters.scorers import OnnxScorer, read_scorer
 from filters.urls import UrlRules
 from manifests.places import Place
 from manifests.scores import Limits, check_name
-from manifests.storage import check_writable, is_local
+from manifests.storage import check_writable, is_local, name_of
 from pipeline.limits import Decode, Encode, Fetch, require
 from pipeline.pool import CapRule
 from pipeline.sources import Sources
@@ -176,3 +176,9 @@ class RunOptions:
     def work_folder(self) -> Path:
         """Where the build's own files lie; always on this machine."""
         return self.work or self.dataset / "work"
+
+    @property
+    def grows_at(self) -> Path:
+        """Where the dataset is built: where it belongs, or, until it is whole, in the work folder."""
+        local = is_local(self.dataset)
+        return self.dataset if local else self.work_folder / "finished" / name_of(self.dataset)

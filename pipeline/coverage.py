@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from manifests.schema import COVERAGE_SCHEMA, QUERY_SCHEMA, FileRecord
+from manifests.storage import read_table
 from manifests.store import record_file, write_table
 from pipeline.balance import read_counts
 from pipeline.job import Job
@@ -40,7 +40,7 @@ def add_kept(job: Job, dataset: Path) -> tuple[FileRecord, FileRecord]:
     """Write queries.parquet and coverage.parquet of the dataset that is added to, what is kept added."""
     assert job.base is not None
     folder = job.folder("counted") / "kept"
-    terms, shares = (pq.read_table(job.base / name) for name in ("queries.parquet", "coverage.parquet"))
+    terms, shares = (read_table(job.base / name) for name in ("queries.parquet", "coverage.parquet"))
     more = read_counts(folder, len(terms), {})[0]
     place = terms.column_names.index("num_kept")
     terms = terms.set_column(place, "num_kept", pa.array(terms["num_kept"].to_numpy() + more))
@@ -87,6 +87,6 @@ def keep_probability(job: Job) -> pa.Array:
 
 
 def _shares(folder: Path) -> np.ndarray:
-    limits = pq.read_table(folder / "caps.parquet", columns=["limit"])["limit"].to_numpy()
+    limits = read_table(folder / "caps.parquet", ["limit"])["limit"].to_numpy()
     shares: np.ndarray = limits / float(EVERY)
     return shares

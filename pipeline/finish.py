@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 import orjson
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from filters.queries import queries_sha256
 from filters.sampling import priority
@@ -24,6 +23,7 @@ from manifests.schema import (
     SourceRecord,
     StageCount,
 )
+from manifests.storage import read_table
 from manifests.store import content_hash, record_file, write_bytes, write_manifest, write_table
 from pipeline.fetch.pixels import thumbnail
 from pipeline.parts import Part, count_rejections, parts_in
@@ -72,7 +72,7 @@ def write_rejections(files: Sequence[Path], dataset: Path, first: int = 0) -> li
     records: list[FileRecord] = []
     rows, num_rows = [REJECTION_SCHEMA.empty_table()], 0
     for last, file in _with_last(files):
-        rows.append(pq.read_table(file, columns=REJECTION_SCHEMA.names))
+        rows.append(read_table(file, REJECTION_SCHEMA.names))
         num_rows += len(rows[-1])
         if num_rows >= ROWS_PER_FILE or last:
             path = dataset / "rejections" / f"{first + len(records):05d}.parquet"
@@ -86,7 +86,7 @@ def write_samples(files: Sequence[Path], fetched: Path, dataset: Path) -> FileRe
     """Write some rejections of each reason, with a thumbnail where there was a picture."""
     chosen: dict[tuple[str, str], list[Row]] = {}
     for file in files:
-        for row in pq.read_table(file).to_pylist():
+        for row in read_table(file).to_pylist():
             best = chosen.setdefault((row["stage"], row["reason"]), [])
             best.append(row)
             if len(best) > 20 * SAMPLES_PER_REASON:

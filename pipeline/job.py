@@ -19,7 +19,7 @@ from manifests.store import MANIFEST_NAME, write_bytes
 from pipeline.config import BuildConfig, RunOptions
 from pipeline.fetch.peer import check_engine
 from pipeline.limits import Network
-from pipeline.parts import IndexPart, Part, parts_in
+from pipeline.parts import Part, index_parts, parts_in
 from pipeline.progress import num_files, shown
 from pipeline.records import Query
 from pipeline.references import references_of
@@ -81,8 +81,7 @@ class Job:
 
     def base_parts(self) -> list[Part]:
         """Return the shards of the dataset that is added to, as parts of pictures without units."""
-        shards = parts_in(self.base / "index") if self.base else []
-        return [IndexPart(part.folder, part.name) for part in shards]
+        return index_parts(self.base) if self.base else []
 
     def run_phases(self, phases: Mapping[str, "Phase"]) -> None:
         """Run phases that have not ended, one after the other, and mark each as ended."""
@@ -143,13 +142,14 @@ def begun(config: BuildConfig, options: RunOptions) -> Iterator[Job]:
     with held(options.dataset, options.work):
         if not (work / "config.json").exists():
             _check_sources(config, queries)
+            _check_nothing_there(options.dataset)
             write_bytes(work / BEGUN, json.dumps({"at": now(), "schema_version": SCHEMA_VERSION}).encode())
             write_bytes(work / "config.json", json.dumps(config_as_json(config), indent=1).encode())
         if not (options.dataset / MANIFEST_NAME).exists():
             _check_format(work / BEGUN, options.dataset)
             _check_no_new_settings(work / "config.json", config, options.dataset)
         _check_same_config(work / "config.json", config_as_json(config), options.dataset)
-        yield Job(config, options, queries)
+        yield Job(config, replace(options, dataset=options.grows_at), queries)
 
 
 def _check_sources(config: BuildConfig, queries: list[Query]) -> None:
@@ -160,6 +160,17 @@ def _check_sources(config: BuildConfig, queries: list[Query]) -> None:
         raise ValueError(
             f"no source says where to look: give one of {known} its place, as --table.paths FILE"
         )
+
+
+def _check_nothing_there(dataset: Path) -> None:
+    """Refuse to mix a build's shards with others: of one whose work folder is lost, or of somebody else."""
+    if not (dataset / MANIFEST_NAME).exists():
+        for folder in ("shards", "index"):
+            if there := next(iter((dataset / folder).glob("*.*")), None):
+                raise ValueError(
+                    f"{there} is there already, of no dataset and not of this build: remove it with what is "
+                    "beside it, or give another --dataset"
+                )
 
 
 def _check_same_config(path: Path, config: dict[str, Any], dataset: Path) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from filters.sampling import pair_id
 from manifests.schema import ADDED_COLUMNS, INDEX_SCHEMA
-from manifests.store import write_table
+from manifests.storage import num_rows, open_parquet, read_schema, read_table
+from manifests.store import read_manifest, write_table
 from pipeline.records import Rejection, rejections_table
 
 REJECTIONS = ".rejections.parquet"
@@ -30,11 +30,11 @@ class Part:
 
     def rows(self, columns: list[str] | None = None) -> pa.Table:
         """Return its rows."""
-        return pq.read_table(self.path, columns=columns)
+        return read_table(self.path, columns)
 
     def num_rows(self) -> int:
         """Return how many rows it has, from the file's footer."""
-        return int(pq.read_metadata(self.path).num_rows)
+        return num_rows(self.path)
 
 
 class IndexPart(Part):
@@ -42,7 +42,7 @@ class IndexPart(Part):
 
     def rows(self, columns: list[str] | None = None) -> pa.Table:
         """Return the shard's rows, each with its pair's id and an empty unit."""
-        wanted = columns or [*pq.read_schema(self.path).names, "pair_id", "unit"]
+        wanted = columns or [*read_schema(self.path).names, "pair_id", "unit"]
         stored = {*wanted, "url", "caption"} - {"pair_id", "unit"}
         table = read_columns(self.path, sorted(stored))
         pairs = zip(table["url"].to_pylist(), table["caption"].to_pylist(), strict=True)
@@ -51,12 +51,18 @@ class IndexPart(Part):
         return table.append_column("unit", pa.repeat("", len(table))).select(wanted)
 
 
+def index_parts(dataset: Path) -> list[Part]:
+    """Return the shards of a finished dataset, as its manifest lists them, as parts without units."""
+    return [
+        IndexPart(dataset / "index", Path(shard.index.path).stem) for shard in read_manifest(dataset).shards
+    ]
+
+
 def read_columns(path: Path, names: list[str]) -> pa.Table:
     """Return columns of a table on disk; those that earlier versions did not write are nulls."""
-    there = set(pq.read_schema(path).names)
-    table = pq.read_table(
-        path, columns=[name for name in names if name in there or name not in ADDED_COLUMNS]
-    )
+    with open_parquet(path) as file:
+        there = set(file.schema_arrow.names)
+        table = file.read(columns=[name for name in names if name in there or name not in ADDED_COLUMNS])
     for name in names:
         if name not in table.column_names:
             column = INDEX_SCHEMA.field(name)
@@ -89,7 +95,7 @@ def count_rejections(paths: Sequence[Path]) -> dict[tuple[str, str], int]:
     """Return how many rows have each (stage, reason)."""
     counts: dict[tuple[str, str], int] = {}
     for path in paths:
-        table = pq.read_table(path, columns=["stage", "reason"])
+        table = read_table(path, ["stage", "reason"])
         for row in table.group_by(["stage", "reason"]).aggregate([([], "count_all")]).to_pylist():
             key = (row["stage"], row["reason"])
             counts[key] = counts.get(key, 0) + row["count_all"]

@@ -14,15 +14,15 @@ from typing import Literal
 
 import apache_beam as beam
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from filters.reasons import Drop
 from filters.sampling import pair_id
 from filters.words import words_of
+from manifests.storage import location, read_schema
 from manifests.store import MANIFEST_NAME, write_table
 from pipeline.config import Dedup
 from pipeline.fetch.pixels import fingerprint
-from pipeline.parts import IndexPart, Part, parts_in, read_columns
+from pipeline.parts import Part, index_parts, parts_in, read_columns
 from pipeline.runners import run
 from pipeline.sources.folder import SUFFIXES
 
@@ -51,8 +51,9 @@ class Reference:
     def parse(cls, kind: Kind, entry: str) -> "Reference":
         """Read NAME=PATH, or PATH, which is named after its file. Raises ValueError where it is not there."""
         name, named, place = entry.rpartition("=")
-        path = Path(place)
-        if not path.exists():
+        path = location(place)
+        # A web server may have a dataset's files, but nothing to say of its folder.
+        if not path.exists() and not (path / MANIFEST_NAME).exists():
             flag = "dedup.evaluation-sets" if kind == "evaluation" else "dedup.against"
             raise ValueError(
                 f"{flag}: {place} is not there: give NAME=PATH of a folder, tar, dataset or list"
@@ -124,7 +125,7 @@ def read_reference(path: Path, workers: int = 1) -> pa.Table:
     if path.suffix == ".parquet":
         return _read_list(path)
     if (path / MANIFEST_NAME).exists():
-        parts = [IndexPart(part.folder, part.name) for part in parts_in(path / "index")]
+        parts = index_parts(path)
         tables = [part.rows(["key", "sha256", "phash", "colours", "caption"]) for part in parts]
         return pa.concat_tables(tables).rename_columns(REFERENCE_SCHEMA.names).cast(REFERENCE_SCHEMA)
     table = hash_pictures(path, workers)
@@ -134,7 +135,7 @@ def read_reference(path: Path, workers: int = 1) -> pa.Table:
 
 
 def _read_list(path: Path) -> pa.Table:
-    names = pq.read_schema(path).names
+    names = read_schema(path).names
     if missing := [name for name in REFERENCE_SCHEMA.names if name not in (*names, "colours")]:
         raise ValueError(
             f"{path} is no list of hashes, it lacks {', '.join(missing)}: make one with "
@@ -195,7 +196,7 @@ def _beside(path: Path, item: str) -> tuple[str, bytes, str | None]:
 
 def _in_tar(path: Path, item: str) -> Iterator[tuple[str, bytes, str | None]]:
     """Yield the pictures of a tar, each with the text of the same name: they stand side by side."""
-    with tarfile.open(path, "r|*") as tar:
+    with path.open("rb") as whole, tarfile.open(fileobj=whole, mode="r|*") as tar:
         for name, members in groupby(tar, key=lambda member: member.name.partition(".")[0]):
             picture, text = None, None
             for member in members:
