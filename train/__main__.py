@@ -13,6 +13,7 @@ import tyro
 
 from manifests.store import write_bytes
 from train.config import TrainConfig
+from train.distributed import is_first
 from train.evals import EVALS
 from train.launch import LAUNCHERS
 from train.loop import TrainingError, fit
@@ -93,7 +94,8 @@ def run_fit(arguments: Sequence[str]) -> int:
         config=(tyro.conf.AvoidSubcommands,),
     )
     fit(request.config, request.data, request.run)
-    print(f"trained: {request.run}; report: {write_run_report(request.run)}")
+    if is_first():
+        print(f"trained: {request.run}; report: {write_run_report(request.run)}")
     return 0
 
 

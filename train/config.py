@@ -41,7 +41,10 @@ class ModelConfig(ABC):
 class DataConfig:
     """How pairs become batches."""
 
-    batch_size: int
+    batch_size: int  # pairs that are told apart in a step, of all processes together
+    micro_batch_size: int | None = (
+        None  # pairs of a process whose activations are in memory at once; None: its whole share
+    )
     min_crop_share: float = (
         1.0  # smallest training crop, as a share of the shorter side; 1 is the paper's crop
     )
@@ -50,6 +53,12 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         _require(self.batch_size >= 2, "data.batch_size", self.batch_size, "at least 2, for a contrast")
+        _require(
+            self.micro_batch_size is None or self.micro_batch_size >= 1,
+            "data.micro_batch_size",
+            self.micro_batch_size,
+            "at least 1",
+        )
         _require(0 < self.min_crop_share <= 1, "data.min_crop_share", self.min_crop_share, "in (0, 1]")
         _require(
             self.num_decode_threads >= 1, "data.num_decode_threads", self.num_decode_threads, "at least 1"
@@ -96,6 +105,11 @@ class TrainConfig:
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     num_epochs: int = 32
     seed: int = 0
+    loss: Literal["infonce", "siglip"] = (
+        "infonce"  # the paper's softmax, or a sigmoid for each (picture, text)
+    )
+    parallel: Literal["ddp", "fsdp"] = "ddp"  # of several processes: copies of the model, or shards of it
+    ledger: bool = False  # write down which pairs each step has learnt from
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 on a GPU that has it
     log_every_steps: int = 10

@@ -26,6 +26,11 @@ def processes(device: torch.device) -> Iterator[None]:
         dist.destroy_process_group()
 
 
+def is_first() -> bool:
+    """Return whether this is the process that writes what all have done."""
+    return rank() == 0
+
+
 def local_rank() -> int:
     """Return this process's number on its machine, which is that of its GPU."""
     return int(os.environ.get("LOCAL_RANK", "0"))
@@ -52,8 +57,8 @@ def num_processes() -> int:
 
 
 def rank() -> int:
-    """Return this process's number, from 0."""
-    return dist.get_rank() if dist.is_initialized() else 0
+    """Return this process's number, from 0; also before it has joined the others, and after."""
+    return dist.get_rank() if dist.is_initialized() else int(os.environ.get("RANK", "0"))
 
 
 def gather_rows(rows: Tensor) -> tuple[Tensor, int]:

@@ -5,6 +5,7 @@ computed again for the gradient, so that memory grows with batch x tile. Each pr
 own pictures against the texts of all; what the others must know of them is two numbers a text (InfoNCE).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from train.distributed import gather_rows, gather_stacked, num_processes, sum_over_processes
+from train.parallel import Outputs
 
 TILE_ROWS = 256
 
@@ -48,6 +50,20 @@ def siglip_loss(
         image_features, text_features, logit_scale.float(), logit_bias.float(), tile_rows
     )
     return loss
+
+
+def _infonce(outputs: Outputs) -> Tensor:
+    return clip_loss(outputs.image_features, outputs.text_features, outputs.logit_scale)
+
+
+def _siglip(outputs: Outputs) -> Tensor:
+    assert outputs.logit_bias is not None
+    features = outputs.image_features, outputs.text_features
+    return siglip_loss(*features, outputs.logit_scale, outputs.logit_bias)
+
+
+# What `TrainConfig.loss` names.
+LOSSES: dict[str, Callable[[Outputs], Tensor]] = {"infonce": _infonce, "siglip": _siglip}
 
 
 def _of_unit_length(image_features: Tensor, text_features: Tensor) -> tuple[Tensor, Tensor]:

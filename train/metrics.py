@@ -3,6 +3,9 @@
 metrics.jsonl        what the run learnt; a killed and resumed run leaves the bytes of an undisturbed one
 timing.jsonl         how long it took, which no two runs share
 bad_pictures.jsonl   the pictures that steps had to leave out
+ledger.jsonl         where `ledger` asks for it: the keys that each step has learnt from, in order
+
+Of several processes the first writes the metrics; of the last two each writes its own, as ledger-1.jsonl.
 """
 
 import json
@@ -17,24 +20,36 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from manifests.store import write_bytes
+from train.distributed import is_first, rank, wait_for_all
 
-_NAMES = ("metrics", "timing", "bad_pictures")
+_NAMES = ("metrics", "timing", "bad_pictures", "ledger")
 
 
 class RunLog:
     """Writes the logs of a run from `first_step` on; lines of later steps, left by a killed run, are
-    dropped.
+    dropped. Of several processes, all but the first log only what they alone know.
     """
 
-    def __init__(self, run_dir: Path, *, first_step: int, num_steps: int, batch_size: int) -> None:
-        self._paths = {name: run_dir / f"{name}.jsonl" for name in _NAMES}
-        for path in self._paths.values():
-            drop_lines_after(path, first_step)
-        self._board = SummaryWriter(str(run_dir / "tensorboard"), purge_step=first_step + 1)
+    def __init__(
+        self, run_dir: Path, *, first_step: int, num_steps: int, batch_size: int, ledger: bool = False
+    ) -> None:
+        if is_first():
+            # Also those of processes that do not take part any more.
+            for path in (path for name in _NAMES for path in run_dir.glob(f"{name}*.jsonl")):
+                drop_lines_after(path, first_step)
+        wait_for_all()
+        end = ".jsonl" if is_first() else f"-{rank()}.jsonl"
+        self._paths = {name: run_dir / f"{name}{end}" for name in _NAMES}
+        self._board = (
+            SummaryWriter(str(run_dir / "tensorboard"), purge_step=first_step + 1) if is_first() else None
+        )
         # Where nobody watches, a line every ten seconds is enough for a log file.
         interval_s = 0.2 if sys.stderr.isatty() else 10.0
-        self._bar = tqdm(total=num_steps, initial=first_step, unit="step", mininterval=interval_s)
+        self._bar = tqdm(
+            total=num_steps, initial=first_step, unit="step", mininterval=interval_s, disable=not is_first()
+        )
         self._batch_size = batch_size
+        self._ledger = ledger
         self._last_step, self._last_s = first_step, time.perf_counter()
         self._before = _last_line(self._paths["timing"])
         self._started_s = time.perf_counter()
@@ -46,13 +61,16 @@ class RunLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._board.close()
+        if self._board:
+            self._board.close()
         self._bar.close()
 
     def step(self, metrics: dict[str, Any]) -> None:
         """Log the metrics of a step, which hold `step` and `loss`, and the timing since the last one
         logged.
         """
+        if not self._board:
+            return
         timing = self._timing(metrics["step"])
         self._append("metrics", metrics)
         self._append("timing", timing)
@@ -63,9 +81,11 @@ class RunLog:
         self._bar.set_postfix(loss=f"{metrics['loss']:.3f}", samples=samples, refresh=False)
         self._bar.update(metrics["step"] - self._bar.n)
 
-    def bad_pictures(self, step: int, names: tuple[str, ...]) -> None:
-        """Log the pictures that a step had to leave out."""
-        for name in names:
+    def batch(self, step: int, keys: tuple[str, ...], bad_pictures: tuple[str, ...]) -> None:
+        """Log which pairs a step has learnt from, where that was asked for, and the pictures left out."""
+        if self._ledger:
+            self._append("ledger", {"step": step, "keys": keys})
+        for name in bad_pictures:
             self._append("bad_pictures", {"step": step, "picture": name})
             self._bar.write(f"step {step}: left out picture {name}", file=sys.stderr)
 
@@ -105,3 +125,16 @@ def _last_line(path: Path) -> dict[str, float]:
 def _cpu_s() -> float:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
+
+
+def read_ledger(run_dir: Path) -> dict[int, tuple[str, ...]]:
+    """Return the keys that each step has learnt from, in the order of the batch, of all processes."""
+    steps: dict[int, tuple[str, ...]] = {}
+    numbered = {int(path.stem.partition("-")[2] or 0): path for path in run_dir.glob("ledger*.jsonl")}
+    for _, path in sorted(numbered.items()):
+        for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+            if not line.endswith("\n"):
+                break  # being written
+            fields = json.loads(line)
+            steps[fields["step"]] = steps.get(fields["step"], ()) + tuple(fields["keys"])
+    return steps

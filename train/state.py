@@ -1,23 +1,32 @@
 """What changes while a run goes on, how it begins, and how it is taken up again."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from manifests.store import Dataset, write_bytes
 from train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from train.config import TrainConfig, differences, to_json
+from train.distributed import is_first, local_rank, wait_for_all
 from train.models import model_to_json
 from train.models.clip import Clip
 from train.optim import build_optimizer
+from train.parallel import SpreadTowers, Towers
 from train.tokenizer import Tokenizer, build_tokenizer, load_tokenizer
 
 # These may change from one start of a run to the next, because the curve does not depend on them.
-_FREE = ("data.num_decode_threads", "checkpoint_every_steps", "num_checkpoints_kept")
+_FREE = (
+    *("data.num_decode_threads", "data.micro_batch_size", "parallel", "ledger"),
+    *("checkpoint_every_steps", "num_checkpoints_kept"),
+)
+# exp(logit_scale) and bias that the sigmoid loss begins with (Zhai et al. 2023, section 3.2).
+_SIGLIP_SCALE, _SIGLIP_BIAS = 10.0, -10.0
 
 
 @dataclass(kw_only=True)
@@ -26,6 +35,7 @@ class TrainState:
 
     step: int
     model: Clip
+    towers: SpreadTowers  # the same model, over all processes
     optimizer: torch.optim.AdamW
     tokenizer: Tokenizer
     device: torch.device
@@ -37,17 +47,21 @@ class TrainState:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
     def save(self, run_dir: Path, num_kept: int) -> None:
-        """Write a checkpoint from which `begin_or_resume` goes on to the bit."""
-        checkpoint = Checkpoint(
-            step=self.step,
-            config=self.description,
-            tokenizer_kind=self.tokenizer.kind,
-            tokenizer_state=self.tokenizer.state(),
-            model=self.model.state_dict(),
-            optimizer=self.optimizer.state_dict(),
-            rng_state=torch.get_rng_state(),
-        )
-        save_checkpoint(run_dir, checkpoint, num_kept)
+        """Write a checkpoint from which `begin_or_resume` goes on to the bit. All processes must call it; the
+        first one writes."""
+        model, optimizer = self.towers.state(self.optimizer)
+        if is_first():
+            checkpoint = Checkpoint(
+                step=self.step,
+                config=self.description,
+                tokenizer_kind=self.tokenizer.kind,
+                tokenizer_state=self.tokenizer.state(),
+                model=model,
+                optimizer=optimizer,
+                rng_state=torch.get_rng_state(),
+            )
+            save_checkpoint(run_dir, checkpoint, num_kept)
+        wait_for_all()
 
 
 def begin_or_resume(config: TrainConfig, dataset: Dataset, run_dir: Path) -> TrainState:
@@ -57,19 +71,26 @@ def begin_or_resume(config: TrainConfig, dataset: Dataset, run_dir: Path) -> Tra
     """
     description = describe_run(config, dataset)
     checkpoint = load_checkpoint(run_dir)
+    wait_for_all()  # none may write before all have read
     if checkpoint:
         _refuse_other_run(checkpoint.config, description, run_dir)
         tokenizer = load_tokenizer(checkpoint.tokenizer_kind, checkpoint.tokenizer_state)
     else:
-        write_bytes(run_dir / "config.json", (json.dumps(description, indent=1) + "\n").encode())
+        if is_first():
+            write_bytes(run_dir / "config.json", (json.dumps(description, indent=1) + "\n").encode())
         tokenizer = build_tokenizer(config.tokenizer, _captions(dataset))
     torch.manual_seed(config.seed)
     device = pick_device(config)
     model = config.model.build(tokenizer.vocab_size).to(device)
+    if config.loss == "siglip":
+        nn.init.constant_(model.logit_scale, math.log(_SIGLIP_SCALE))
+    towers = Towers(model, _SIGLIP_BIAS if config.loss == "siglip" else None).to(device)
+    spread = SpreadTowers(towers, config.parallel)
     state = TrainState(
         step=0,
         model=model,
-        optimizer=build_optimizer(model, config.optim),
+        towers=spread,
+        optimizer=build_optimizer(towers, config.optim),
         tokenizer=tokenizer,
         device=device,
         dtype=pick_dtype(config, device),
@@ -99,7 +120,7 @@ def pick_device(config: TrainConfig) -> torch.device:
     if config.device == "cuda" and not torch.cuda.is_available():
         raise ValueError("device is cuda, but torch finds no GPU here. Next: pass --device cpu")
     name = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    return torch.device(name, local_rank()) if name == "cuda" else torch.device(name)
 
 
 def pick_dtype(config: TrainConfig, device: torch.device) -> torch.dtype:
@@ -111,8 +132,7 @@ def pick_dtype(config: TrainConfig, device: torch.device) -> torch.dtype:
 
 def _restore(state: TrainState, checkpoint: Checkpoint) -> None:
     state.step = checkpoint.step
-    state.model.load_state_dict(checkpoint.model)
-    state.optimizer.load_state_dict(checkpoint.optimizer)
+    state.towers.restore(state.optimizer, checkpoint.model, checkpoint.optimizer)
     torch.set_rng_state(checkpoint.rng_state)
 
 

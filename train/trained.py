@@ -56,7 +56,8 @@ def load_trained(run_dir: Path) -> TrainedModel:
     tokenizer = load_tokenizer(checkpoint.tokenizer_kind, checkpoint.tokenizer_state)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = config.build(tokenizer.vocab_size)
-    model.load_state_dict(checkpoint.model)
+    # The sigmoid loss has a bias besides, which no feature depends on.
+    model.load_state_dict({name: part for name, part in checkpoint.model.items() if name != "logit_bias"})
     return TrainedModel(
         step=checkpoint.step,
         model=model.to(device).eval(),

@@ -4,6 +4,11 @@ import sys
 from collections.abc import Sequence
 
 
-def fit_command(fit_arguments: Sequence[str]) -> list[str]:
-    """Return the words that run `fit` with these arguments under this Python."""
-    return [sys.executable, "-m", "train", "fit", *fit_arguments]
+def fit_command(fit_arguments: Sequence[str], num_processes: int = 1, max_restarts: int = 0) -> list[str]:
+    """Return the words that run `fit` with these arguments under this Python, in so many processes here.
+
+    Several are watched by torchrun, which starts all of them again when one dies, `max_restarts` times.
+    """
+    torchrun = ["-m", "torch.distributed.run", "--standalone"]
+    several = [*torchrun, f"--nproc-per-node={num_processes}", f"--max-restarts={max_restarts}"]
+    return [sys.executable, *(several if num_processes > 1 else []), "-m", "train", "fit", *fit_arguments]

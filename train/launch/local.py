@@ -1,4 +1,4 @@
-"""A run on this machine, as a process of its own, started again when it dies of something other than its
+"""A run on this machine, in one process or several, started again when it dies of something other than its
 own mistake.
 """
 
@@ -18,11 +18,12 @@ class Local:
     Example: python -m train submit local --max-restarts 3 -- demo --data data/demo --run runs/demo
     """
 
-    max_restarts: int = 0  # after a signal only: a run that failed by itself would fail again
+    num_processes: int = 1  # one for each GPU; the batch is shared among them, and the result is the same
+    max_restarts: int = 0  # of one process after a signal only: a run that failed by itself would fail again
 
     def command(self, fit_arguments: Sequence[str]) -> list[str]:
         """Return what `submit` runs."""
-        return fit_command(fit_arguments)
+        return fit_command(fit_arguments, self.num_processes, self.max_restarts)
 
     def submit(self, fit_arguments: Sequence[str]) -> int:
         """Return fit's exit status; 128 + the signal's number where one ended it for good."""
