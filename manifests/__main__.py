@@ -14,6 +14,7 @@ from manifests.report.command import Report
 from manifests.show import Show
 from manifests.status import write_status
 from manifests.store import read_manifest
+from manifests.takedown_command import Takedown
 from manifests.verify import verify
 
 USAGE = """Look at a finished dataset.
@@ -26,6 +27,7 @@ USAGE = """Look at a finished dataset.
     python -m manifests status runs/demo/dataset --out status.parquet
     python -m manifests card runs/demo/dataset
     python -m manifests croissant runs/demo/dataset
+    python -m manifests takedown runs/demo/dataset --domain example.com --reason ... --signed-by ...
 """
 
 
@@ -71,6 +73,7 @@ Command = (
     | Annotated[Status, tyro.conf.subcommand("status")]
     | Annotated[Card, tyro.conf.subcommand("card")]
     | Annotated[Croissant, tyro.conf.subcommand("croissant")]
+    | Annotated[Takedown, tyro.conf.subcommand("takedown")]
 )
 
 

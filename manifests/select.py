@@ -1,43 +1,30 @@
 """Some of a dataset's pairs as a new dataset: its tars, indexes and counts; the old one is untouched.
 
 One shard is in memory at a time, and each is there whole or not at all: a run that was cut short goes on with
-those that are missing. The manifest is written last.
+those that are missing. Shards of which everything is kept are linked. The manifest is written last.
 """
 
-import datetime
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from manifests.copying import copy_members
+from manifests.copying import END, Rows, copy_pairs, spans_of
 from manifests.counts import hits, write_counts
+from manifests.hashing import written_hashed
+from manifests.publishing import following, write_sizes
 from manifests.report import write_report
-from manifests.schema import (
-    REJECTION_SCHEMA,
-    Change,
-    FileRecord,
-    Manifest,
-    Shard,
-    StageCount,
-)
-from manifests.storage import link_or_copy
-from manifests.store import (
-    Dataset,
-    clear_cut_short,
-    content_hash,
-    record_file,
-    write_bytes,
-    write_manifest,
-    write_table,
-)
+from manifests.schema import REJECTION_SCHEMA, Change, FileRecord, Manifest, Shard, StageCount
+from manifests.storage import link_or_copy, name_of, num_rows, read_table
+from manifests.store import Dataset, clear_cut_short, record_file, write_manifest, write_table
 
 SAMPLES_PER_REASON = 24
+# Tables beside the index, one for each shard, a row for each pair.
+BESIDE_INDEX = ("fetch_times",)
+_OF_DROPPED = ["url", "caption", "source", "query_ids"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,25 +32,13 @@ class Judged:
     """The pairs of a shard after a look at all of them."""
 
     shard: Shard
-    rows: pa.Table  # INDEX_SCHEMA, all rows of the shard in their order, with what was learned of them
-    details: list[str | None]  # for each why it is dropped, as "nsfw 0.7 > 0.5"; None keeps it
+    details: Sequence[str | None]  # for each why it is dropped, as "nsfw 0.7 > 0.5"; None keeps it
+    rows: pa.Table | None = None  # INDEX_SCHEMA, with what was learned of them; None where nothing was
 
     @property
-    def kept(self) -> pa.Array:
-        """Bool, one for each row."""
-        return pa.array([detail is None for detail in self.details], pa.bool_())
-
-
-def write_kept(source: Dataset, judged: Judged, out: Path, name: str) -> None:
-    """Write the pairs of a shard that are kept to shards/<name>.tar, then index/<name>.parquet."""
-    tar, kept = out / "shards" / f"{name}.tar", judged.rows.filter(judged.kept)
-    if len(kept) == len(judged.rows):
-        link_or_copy(source.tar_path(judged.shard), tar)
-    else:
-        offsets = copy_members(source.tar_path(judged.shard), kept, tar)
-        place = kept.schema.get_field_index("offset")
-        kept = kept.set_column(place, kept.schema.field(place), pa.array(offsets, pa.int64()))
-    write_table(out / "index" / f"{name}.parquet", kept)
+    def kept(self) -> Rows:
+        """The rows that are kept."""
+        return np.flatnonzero([detail is None for detail in self.details])
 
 
 def write_selection(
@@ -76,102 +51,145 @@ def write_selection(
     tried; what was kept is filled in.
     """
     clear_cut_short(out)
-    lost, shards, rejections = Counter[tuple[int, str]](), list[Shard](), _link_rejections(source, out)
-    num_dropped, samples = 0, [pq.read_table(source.root / "samples.parquet")]
+    lost, shards, files = Counter[tuple[int, str]](), list[Shard](), list[FileRecord]()
+    rejections = link_rejections(source, out)
+    beside = {file.path: file for file in source.manifest.files}
+    num_dropped, samples = 0, [read_table(source.root / "samples.parquet")]
     for each in judged:
-        if pc.any(each.kept).as_py():
-            shards.append(_write_shard(source, each, out, f"{len(shards):05d}"))
-        dropped = each.rows.filter(pc.invert(each.kept))
-        if len(dropped):
-            num_dropped += len(dropped)
-            lost.update(hits(dropped))
-            details = [detail for detail in each.details if detail is not None]
+        if len(each.kept):
+            shard, others = _write_shard(source, each, out, f"{len(shards):05d}", beside)
+            shards.append(shard)
+            files += others
+        if dropped := _dropped(source, each, stage, reason):
+            table, lost_here = dropped
+            num_dropped += len(table)
+            lost.update(lost_here)
             path = out / "rejections" / f"{len(rejections):05d}.parquet"
-            table = _rejected(dropped, stage, reason, details)
             write_table(path, table)
             rejections.append(record_file(out, path))
             # Keys are hashes, so that the first rows are a fair sample. None is shown as a picture.
             room = max(0, SAMPLES_PER_REASON - sum(map(len, samples[1:])))
             samples.append(table.slice(0, room))
     assert change.num_tried == source.manifest.num_pairs, (change, source.manifest.num_pairs)
-    sizes = {Path(shard.tar.path).name: shard.num_pairs for shard in shards}
-    write_bytes(out / "shards" / "sizes.json", json.dumps(sizes, separators=(",", ":")).encode())
     write_counts(source, lost, out)
     write_table(out / "samples.parquet", pa.concat_tables(samples, promote_options="default"))
-    tables = ("coverage.parquet", "queries.parquet", "samples.parquet", "shards/sizes.json")
-    reasons = {reason: num_dropped} if num_dropped else {}
-    return _publish(
-        source.manifest,
-        out,
-        tuple(shards),
-        (*rejections, *(record_file(out, out / table) for table in tables)),
-        StageCount(
-            stage=stage,
-            num_in=source.manifest.num_pairs,
-            num_out=source.manifest.num_pairs - num_dropped,
-            dropped=reasons,
-        ),
-        replace(change, num_gained=change.num_tried - num_dropped, dropped=reasons),
-    )
-
-
-def _publish(
-    old: Manifest,
-    out: Path,
-    shards: tuple[Shard, ...],
-    files: Sequence[FileRecord],
-    stage: StageCount,
-    change: Change,
-) -> Manifest:
-    num_pairs = sum(shard.num_pairs for shard in shards)
-    assert num_pairs == stage.num_out, (num_pairs, stage)
-    manifest = replace(
-        old,
-        name=out.resolve().name,
-        created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        num_pairs=num_pairs,
-        funnel=(*old.funnel, stage),
+    tables = [record_file(out, out / f"{name}.parquet") for name in ("coverage", "queries", "samples")]
+    num_in, reasons = source.manifest.num_pairs, {reason: num_dropped} if num_dropped else {}
+    last = StageCount(stage=stage, num_in=num_in, num_out=num_in - num_dropped, dropped=reasons)
+    manifest = following(
+        replace(source.manifest, name=name_of(out)),
         shards=shards,
-        files=tuple(sorted(files, key=lambda file: file.path)),
-        content_hash=content_hash(shards),
-        history=(*old.history, change),
+        files=(*rejections, *files, *tables, write_sizes(shards, out)),
+        funnel=(*source.manifest.funnel, last),
+        change=replace(change, num_gained=num_in - num_dropped, dropped=reasons),
     )
     write_manifest(out, manifest)
     write_report(out)
     return manifest
 
 
-def _write_shard(source: Dataset, judged: Judged, out: Path, name: str) -> Shard:
-    tar, index = out / "shards" / f"{name}.tar", out / "index" / f"{name}.parquet"
-    if not index.exists():
-        write_kept(source, judged, out, name)
-    return Shard(
-        tar=record_file(out, tar), index=record_file(out, index), num_pairs=pq.read_metadata(index).num_rows
-    )
-
-
-def _link_rejections(source: Dataset, out: Path) -> list[FileRecord]:
-    """Take over the rejections of the source; return their records."""
-    records: list[FileRecord] = []
-    for file in source.manifest.files:
-        if file.path.startswith("rejections/"):
-            path = out / "rejections" / f"{len(records):05d}.parquet"
-            link_or_copy(source.root / file.path, path)
-            records.append(replace(file, path=path.relative_to(out).as_posix()))
+def link_rejections(source: Dataset, out: Path, first: int = 0) -> list[FileRecord]:
+    """Take over the rejections of a dataset, numbered from `first`; return their records."""
+    old = [file for file in source.manifest.files if file.path.startswith("rejections/")]
+    records = [
+        replace(file, path=f"rejections/{first + number:05d}.parquet") for number, file in enumerate(old)
+    ]
+    for file, record in zip(old, records, strict=True):
+        link_or_copy(source.root / file.path, out / record.path)
     return records
 
 
-def _rejected(rows: pa.Table, stage: str, reason: str, details: list[str]) -> pa.Table:
+def as_rejections(rows: pa.Table, stage: str, reason: str, details: Sequence[str]) -> pa.Table:
     """Return index rows as rejections."""
     given = {"stage": pa.repeat(stage, len(rows)), "reason": pa.repeat(reason, len(rows))}
     given["detail"] = pa.array(details, pa.string())
-    shared = ("url", "caption", "source")
     columns = [
         given[field.name]
         if field.name in given
         else rows[field.name].combine_chunks()
-        if field.name in shared
+        if field.name in ("url", "caption", "source")
         else pa.nulls(len(rows), field.type)
         for field in REJECTION_SCHEMA
     ]
     return pa.table(columns, schema=REJECTION_SCHEMA)
+
+
+def _dropped(
+    source: Dataset, judged: Judged, stage: str, reason: str
+) -> tuple[pa.Table, Counter[tuple[int, str]]] | None:
+    """Return what a shard loses, as rejections, and how many pairs of each (term, source) that is."""
+    details = [detail for detail in judged.details if detail is not None]
+    if not details:
+        return None
+    rows = source.read_index(judged.shard, _OF_DROPPED) if judged.rows is None else judged.rows
+    rows = rows.filter(pa.array([detail is not None for detail in judged.details]))
+    return as_rejections(rows, stage, reason, details), hits(rows)
+
+
+def _write_shard(
+    source: Dataset, judged: Judged, out: Path, name: str, beside: dict[str, FileRecord]
+) -> tuple[Shard, list[FileRecord]]:
+    """Write what is kept of a shard, its index last, which says that it is whole; return the records."""
+    new, all_kept = renamed(judged.shard, name), len(judged.kept) == len(judged.details)
+    others = [beside[path] for path in beside_index(judged.shard) if path in beside]
+    there = (out / new.index.path).exists()
+    for other in () if there else others:
+        _take_over(source.root / other.path, out / _as(other.path, name), judged)
+    if all_kept and judged.rows is None:
+        if not there:
+            link_or_copy(source.tar_path(judged.shard), out / new.tar.path)
+            link_or_copy(source.root / judged.shard.index.path, out / new.index.path)
+        return new, [replace(other, path=_as(other.path, name)) for other in others]
+    if not there:
+        _write_kept(source, judged, out, new)
+    tar = new.tar if all_kept else record_file(out, out / new.tar.path)
+    index = record_file(out, out / new.index.path)
+    num_pairs = num_rows(out / new.index.path)
+    assert num_pairs == len(judged.kept), (new.index.path, num_pairs, len(judged.kept))
+    records = [record_file(out, out / _as(other.path, name)) for other in others]
+    return replace(new, tar=tar, index=index, num_pairs=num_pairs), records
+
+
+def renamed(shard: Shard, name: str) -> Shard:
+    """Return the record of a shard's files under another name."""
+    return replace(
+        shard,
+        tar=replace(shard.tar, path=f"shards/{name}.tar"),
+        index=replace(shard.index, path=f"index/{name}.parquet"),
+    )
+
+
+def beside_index(shard: Shard) -> list[str]:
+    """Return where tables beside a shard's index would lie, which it may have or not."""
+    return [f"{folder}/{Path(shard.index.path).name}" for folder in BESIDE_INDEX]
+
+
+def _as(path: str, name: str) -> str:
+    return f"{Path(path).parent.as_posix()}/{name}.parquet"
+
+
+def _take_over(path: Path, to: Path, judged: Judged) -> None:
+    """Give the new shard what a table beside the index says of the pairs that are kept."""
+    if len(judged.kept) == len(judged.details):
+        link_or_copy(path, to)
+    else:
+        write_table(to, read_table(path).take(judged.kept))
+
+
+def _write_kept(source: Dataset, judged: Judged, out: Path, new: Shard) -> None:
+    path, to = source.tar_path(judged.shard), out / new.tar.path
+    rows = source.read_index(judged.shard) if judged.rows is None else judged.rows
+    if len(judged.kept) == len(rows):
+        link_or_copy(path, to)
+    else:
+        with path.open("rb") as old, written_hashed(to) as tar:
+            offsets = copy_pairs(old, spans_of(path, rows), judged.kept, tar)
+            tar.write(END)
+        rows = with_offsets(rows.take(judged.kept), offsets)
+    write_table(out / new.index.path, rows)
+
+
+def with_offsets(rows: pa.Table, offsets: Rows) -> pa.Table:
+    """Return index rows whose pictures lie elsewhere."""
+    place = rows.schema.get_field_index("offset")
+    return rows.set_column(place, rows.schema.field(place), pa.array(offsets, pa.int64()))

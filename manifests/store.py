@@ -30,7 +30,7 @@ class DatasetError(ValueError):
 
 def clear_cut_short(dataset: Path) -> None:
     """Remove what killed processes were writing in a dataset's folders. Nobody may be writing there now."""
-    for folder in (".", "shards", "index", "fetch_times", "rejections"):
+    for folder in (".", "shards", "index", "fetch_times", "rejections", "takedowns"):
         for path in (dataset / folder).glob(".*.tmp"):
             path.unlink()
 

@@ -28,7 +28,7 @@ def judged(source: Dataset, dropped: Sequence[int]) -> Iterator[Judged]:
     for number, shard in enumerate(source.manifest.shards):
         places = range(number * PAIRS_PER_SHARD, (number + 1) * PAIRS_PER_SHARD)
         details = [f"row {place}" if place in dropped else None for place in places]
-        yield Judged(shard=shard, rows=source.read_index(shard), details=details)
+        yield Judged(shard=shard, details=details)
 
 
 def select(source: Dataset, out: Path, dropped: Sequence[int]) -> Manifest:
