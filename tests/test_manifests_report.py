@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -15,12 +16,14 @@ from manifests.report.heat import heat_map
 from manifests.report.pictures import mask, mask_quoted, short_address
 from manifests.report.sampling import sample_shards
 from manifests.report.terms import collect_queries
+from manifests.schema import StageCount
 from manifests.store import Dataset, DatasetError, open_dataset, read_manifest, write_manifest
 from tests.fakes import make_dataset, make_picture, make_rejection
+from tests.full_report import make_reported, write_full_report
 
 SECTIONS = [
-    *("funnel", "kept", "reasons", "origins", "queries"),
-    *("captions", "sizes", "looks", "duplicates", "rejections", "config"),
+    *("funnel", "against", "kept", "reasons", "origins", "queries", "coverage", "captions", "sizes"),
+    *("looks", "scores", "duplicates", "rejections", "history", "config"),
 ]
 
 
@@ -46,32 +49,12 @@ class _Page(HTMLParser):
         return [value for _, attrs in self.tags if (value := attrs.get(name))]
 
 
-def _full_dataset(root: Path) -> Path:
-    """A dataset whose report has every section: its first pair has two near copies."""
-    make_dataset(root, num_pairs=9)
-    first = open_dataset(root).read_index(read_manifest(root).shards[0]).to_pylist()[0]
-    copies = [
-        make_rejection(
-            "near_duplicate",
-            stage="dedup",
-            detail=f"distance {distance} <= 4",
-            thumbnail=make_picture(0),
-            kept_key=first["key"],
-        )
-        for distance in (1, 3)
-    ]
-    small = make_rejection("image_too_small", thumbnail=make_picture(1, 32))
-    return make_dataset(
-        root, num_pairs=9, rejections=[make_rejection("no_query", stage="match"), small, *copies]
-    )
-
-
 def _report(root: Path) -> _Page:
     return _Page(write_report(root).read_text("utf-8"))
 
 
 def test_every_section_stands_on_the_page_once(tmp_path: Path) -> None:
-    ids = _report(_full_dataset(tmp_path)).ids()
+    ids = _Page(write_full_report(tmp_path).read_text("utf-8")).ids()
     assert len(ids) == len(set(ids))
     assert [name for name in ids if name in SECTIONS] == SECTIONS
 
@@ -84,7 +67,7 @@ def test_a_dataset_without_rejections_or_pairs_has_a_report(tmp_path: Path) -> N
 
 
 def test_the_report_of_the_same_dataset_is_the_same_bytes(tmp_path: Path) -> None:
-    root = _full_dataset(tmp_path)
+    root = make_reported(tmp_path)
     first = write_report(root).read_bytes()
     assert write_report(root).read_bytes() == first
 
@@ -124,7 +107,7 @@ def test_a_script_in_any_text_of_the_data_cannot_run(tmp_path: Path) -> None:
 
 
 def test_the_page_asks_nothing_of_the_network(tmp_path: Path) -> None:
-    page = _report(_full_dataset(tmp_path))
+    page = _report(make_reported(tmp_path))
     assert all(value.startswith("data:image/jpeg;base64,") for value in page.values("src"))
     links = [value for value in page.values("href") if not value.startswith("#") and value != "data:,"]
     assert all(value.startswith("https://host") for value in links)
@@ -135,14 +118,45 @@ def test_the_page_asks_nothing_of_the_network(tmp_path: Path) -> None:
 
 
 def test_every_link_of_the_page_leads_to_a_place_on_it(tmp_path: Path) -> None:
-    page = _report(_full_dataset(tmp_path))
+    page = _report(make_reported(tmp_path))
     anchors = {value[1:] for value in page.values("href") if value.startswith("#")}
     assert "rejected-dedup-near_duplicate" in anchors
     assert anchors <= set(page.ids())
 
 
+def test_headings_have_no_gaps_and_tables_have_captions_and_heads(tmp_path: Path) -> None:
+    tags = [tag for tag, _ in _Page(write_full_report(tmp_path).read_text("utf-8")).tags]
+    levels = [int(tag[1]) for tag in tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(two - one <= 1 for one, two in pairwise(levels))
+    assert tags.count("table") == tags.count("caption") == tags.count("thead") > 5
+
+
+def test_a_reason_without_samples_is_said_to_have_none(tmp_path: Path) -> None:
+    root = make_dataset(tmp_path, num_pairs=1)
+    stage = StageCount(stage="fetch", num_in=3, num_out=1, dropped={"timeout": 2})
+    write_manifest(root, replace(read_manifest(root), funnel=(stage,)))
+    page = _report(root)
+    assert "rejected-fetch-timeout" in page.ids()
+    assert "No sample of this reason was kept." in page.words
+
+
+def test_history_says_what_was_asked_and_what_came_of_it(tmp_path: Path) -> None:
+    html = write_report(make_reported(tmp_path)).read_text("utf-8")
+    history = html[html.index('id="history"') : html.index('id="config"')]
+    assert "1 in the dataset of 3 that were looked at" in history
+    assert "Dropped: timeout 2" in history
+    assert "{&quot;where&quot;: [&quot;http_error&quot;]}" in history
+
+
+@pytest.mark.parametrize("address", ["javascript:alert(1)", "ftp://a.example/b.html", "//a.example"])
+def test_only_web_addresses_are_links(tmp_path: Path, address: str) -> None:
+    page = _report(make_dataset(tmp_path, num_pairs=1, overrides={"page_url": address}))
+    assert not [value for value in page.values("href") if not value.startswith(("#", "data:,"))]
+
+
 def test_every_picture_has_a_text_and_every_chart_says_what_it_shows(tmp_path: Path) -> None:
-    page = _report(_full_dataset(tmp_path))
+    page = _report(make_reported(tmp_path))
     pictures = [attrs for tag, attrs in page.tags if tag == "img"]
     charts = [attrs for tag, attrs in page.tags if tag == "svg"]
     assert len(pictures) == 9 + 1 + 2 + 3  # kept, too small, duplicates as rejected, the group of three
@@ -182,7 +196,7 @@ def test_masking_keeps_the_first_letter_of_every_word() -> None:
 
 
 def test_duplicates_stand_beside_the_pair_that_was_kept(tmp_path: Path) -> None:
-    html = write_report(_full_dataset(tmp_path)).read_text("utf-8")
+    html = write_report(make_reported(tmp_path)).read_text("utf-8")
     group = html[html.index('id="duplicates"') : html.index('id="rejections"')]
     assert group.count("survivor") == 1
     assert group.index("survivor") < group.index("distance 1 &lt;= 4") < group.index("distance 3 &lt;= 4")

@@ -61,7 +61,7 @@ def hue_places(colours: NDArray[np.float64]) -> NDArray[np.int64]:
         [(green - blue) / chroma % 6, (blue - red) / chroma + 2],
         (red - green) / chroma + 4,
     )
-    places = 1 + np.searchsorted(STARTS, degrees * 60, side="right") % len(STARTS)
+    places = 1 + np.searchsorted(STARTS, np.round(degrees * 60, 9), side="right") % len(STARTS)
     return np.where(high - low < MIN_CHROMA, 0, places)
 
 

@@ -1,0 +1,182 @@
+"""The report in a real browser: what is seen, where links and keys lead, contrast, and that nothing runs."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from manifests.report import write_report
+from tests.fakes import make_dataset
+from tests.full_report import write_full_report
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install -e '.[dev]'")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: apt-get install chromium")
+
+WINDOWS = [(360, "light"), (360, "dark"), (820, "light"), (1280, "light"), (1280, "dark")]
+
+# What WCAG 2.2 calls the contrast of text, of every element that holds text itself: {text, ratio, needed}.
+# Backgrounds are those of the nearest ancestor that is not transparent; drawn text stands on its figure's.
+CONTRASTS = """() => {
+  const rgb = words => words.match(/[\\d.]+/g).map(Number);
+  const linear = v => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  const light = c => 0.2126 * linear(c[0]) + 0.7152 * linear(c[1]) + 0.0722 * linear(c[2]);
+  const ground = e => {
+    for (; e; e = e.parentElement) {
+      const c = rgb(getComputedStyle(e).backgroundColor);
+      if (c.length === 3 || c[3] > 0) return c;
+    }
+    return [255, 255, 255];
+  };
+  const texts = [...document.querySelectorAll('body *')].filter(e => e.checkVisibility() &&
+    [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()));
+  return texts.map(e => {
+    const style = getComputedStyle(e);
+    const drawn = e.namespaceURI.endsWith('svg');
+    const [one, two] = [light(rgb(drawn ? style.fill : style.color)), light(ground(e))].sort((a, b) => b - a);
+    const size = parseFloat(style.fontSize);
+    const large = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
+    const words = e.textContent.trim().slice(0, 40);
+    return {text: words, ratio: (one + 0.05) / (two + 0.05), needed: large ? 3 : 4.5};
+  }).filter(t => t.text);
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A browser for the tests of this file."""
+    with playwright.sync_playwright() as started:
+        found = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report that has every section."""
+    return write_full_report(tmp_path_factory.mktemp("report"))
+
+
+class _Tab:
+    """A page in a window, with all that it says and asks for."""
+
+    def __init__(self, browser: Any, path: Path, width_px: int = 1280, scheme: str = "light") -> None:
+        context = browser.new_context(
+            viewport={"width": width_px, "height": 800}, color_scheme=scheme, reduced_motion="reduce"
+        )
+        self.page = context.new_page()
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.goto(path.as_uri())
+
+    def __enter__(self) -> "_Tab":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.page.context.close()
+
+    def js(self, script: str) -> Any:
+        return self.page.evaluate(script)
+
+
+@pytest.mark.parametrize(("width_px", "scheme"), WINDOWS)
+def test_every_section_is_seen_without_a_complaint_or_a_request(
+    browser: Any, report: Path, width_px: int, scheme: str
+) -> None:
+    with _Tab(browser, report, width_px, scheme) as tab:
+        sections = tab.js("[...document.querySelectorAll('section')].map(s => s.id)")
+        assert len(sections) == 15
+        assert all(tab.page.locator(f"#{name} h2").is_visible() for name in sections)
+        small = "s => s.getBoundingClientRect()"
+        assert tab.js(f"[...document.querySelectorAll('section')].map({small}).every(b => b.height > 60)")
+        pictures = "[...document.images].map(i => { i.loading = 'eager'; return i.decode(); })"
+        assert tab.js(f"Promise.all({pictures}).then(all => all.length)") > 20
+        assert tab.js("document.documentElement.scrollWidth") == width_px
+        assert tab.said == []
+        assert [url for url in tab.asked if not url.startswith("data:")] == [report.as_uri()]
+
+
+@pytest.mark.parametrize(("width_px", "scheme"), WINDOWS)
+def test_all_text_can_be_told_from_its_ground(browser: Any, report: Path, width_px: int, scheme: str) -> None:
+    with _Tab(browser, report, width_px, scheme) as tab:
+        tab.js("document.querySelectorAll('details').forEach(d => d.open = true)")
+        found = tab.js(CONTRASTS)
+        assert len(found) > 300
+        assert [text for text in found if text["ratio"] < text["needed"]] == []
+
+
+def test_dark_windows_get_a_dark_page(browser: Any, report: Path) -> None:
+    ground = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"
+    with _Tab(browser, report, scheme="dark") as dark, _Tab(browser, report) as light:
+        assert max(dark.js(ground)) < 40 < 200 < min(light.js(ground))
+
+
+@pytest.mark.parametrize("width_px", [360, 1280])
+def test_every_reason_leads_to_its_samples(browser: Any, report: Path, width_px: int) -> None:
+    with _Tab(browser, report, width_px) as tab:
+        links = tab.page.locator("a[href^='#rejected-']:visible")
+        reasons = {"match-no_query", "screen_image-image_too_small", "dedup-near_duplicate"}
+        assert links.count() == 2 * len(reasons)  # from the funnel and from the bars
+        for place in range(links.count()):
+            links.nth(place).focus()
+            tab.page.keyboard.press("Enter")
+            target = tab.js("decodeURIComponent(location.hash.slice(1))")
+            reasons.discard(target.removeprefix("rejected-"))
+            heading = tab.page.locator(f"[id='{target}']")
+            assert 0 <= heading.bounding_box()["y"] < 400
+            assert heading.locator("xpath=following-sibling::*[1]").locator(".measure").first.is_visible()
+        assert not reasons
+
+
+def test_the_keyboard_reaches_all_links_and_shows_where_it_is(browser: Any, report: Path) -> None:
+    with _Tab(browser, report) as tab:
+        tab.page.keyboard.press("Tab")
+        assert tab.js("document.activeElement.textContent") == "Skip to the content"
+        assert tab.page.locator(".skip").bounding_box()["x"] >= 0
+        tab.page.keyboard.press("Tab")
+        seen = []
+        while place := tab.js("document.activeElement.closest('nav, section, body').id"):
+            outline = tab.js("getComputedStyle(document.activeElement).outlineStyle")
+            assert outline == "solid", tab.js("document.activeElement.outerHTML.slice(0, 200)")
+            seen.append(place)
+            tab.page.keyboard.press("Tab")
+        order = "[...document.querySelectorAll('nav, section')].map(s => s.id)"
+        assert [*dict.fromkeys(seen)] == [name for name in tab.js(order) if name in seen]
+        assert {"funnel", "against", "kept", "reasons", "captions", "config"} <= set(seen)
+
+
+def test_skipping_leads_past_the_links(browser: Any, report: Path) -> None:
+    with _Tab(browser, report) as tab:
+        tab.page.keyboard.press("Tab")
+        tab.page.keyboard.press("Enter")
+        assert tab.js("document.activeElement.id") == "content"
+
+
+def test_a_phone_sees_the_narrow_funnel_and_a_screen_the_wide_one(browser: Any, report: Path) -> None:
+    for width_px, shown in {360: "on-narrow", 1280: "on-wide"}.items():
+        with _Tab(browser, report, width_px) as tab:
+            assert tab.page.locator(f".sankey.{shown}").is_visible()
+            assert tab.page.locator(".sankey:visible").count() == 1
+            sizes = "[...document.querySelectorAll('.sankey text')].filter(t => t.checkVisibility())"
+            heights = tab.js(f"{sizes}.map(t => t.getBoundingClientRect().height)")
+            assert min(heights) > 11
+
+
+def test_a_browser_runs_no_script_that_a_caption_brings(browser: Any, tmp_path: Path) -> None:
+    hostile = "<script>console.log('RAN')</script><img src=x onerror=\"console.log('RAN')\">"
+    root = make_dataset(tmp_path / "data", num_pairs=1, captions=[hostile], name=hostile)
+    path = write_report(root)
+    with _Tab(browser, path) as tab:
+        assert tab.said == []
+        assert tab.page.title() == hostile
+    # The second wall: with the caption not escaped, the page's policy still lets nothing run.
+    broken = tmp_path / "broken.html"
+    broken.write_text(path.read_text("utf-8").replace("<h1>", f"<h1>{hostile}"), "utf-8")
+    with _Tab(browser, broken) as tab:
+        assert tab.said
+        assert all("Content Security Policy" in said for said in tab.said)
