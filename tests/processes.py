@@ -11,7 +11,7 @@ from torch.multiprocessing.spawn import start_processes
 
 
 def run_together(num_processes: int, work: Callable[..., Any], *arguments: Any) -> None:
-    """Call `work(*arguments)` in so many processes that can find each other; raise what any of them raises."""
+    """Call `work(*arguments)` in so many processes that can find each other; raise what any raises."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -84,7 +84,7 @@ def test_micro_batches_change_nothing(tmp_path: Path, loss: Any, micro_batch_siz
 
 
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
-@pytest.mark.parametrize("num_processes", [2, 4])
+@pytest.mark.parametrize("num_processes", [2, pytest.param(4, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("loss", "micro_batch_size"), [("infonce", None), ("infonce", 1), ("siglip", 2)])
 def test_several_processes_train_as_one_does(
     tmp_path: Path, parallel: Any, num_processes: int, loss: Any, micro_batch_size: int | None

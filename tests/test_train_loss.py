@@ -1,17 +1,14 @@
 """The losses against the formulas written down: in one process and in several, in tiles and whole."""
 
-import multiprocessing
-import os
-import socket
 from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
-from torch.multiprocessing.spawn import start_processes
 
+from tests.processes import run_together
+from train.distributed import num_processes, processes, rank, sum_over_processes
 from train.loss import clip_loss, siglip_loss
 
 NUM_PAIRS, WIDTH = 22, 8
@@ -84,34 +81,22 @@ def test_extreme_temperatures_overflow_nothing() -> None:
 SHARES = {2: (0, 11, 22), 4: (0, 3, 10, 17, 22)}  # where each process's rows begin; not all bring as many
 
 
-def take_part(rank: int, world: int, port: int, results: Any) -> None:
+def take_part() -> None:
     """One process of several: check its share against the whole matrix in one process."""
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    dist.init_process_group("gloo", rank=rank, world_size=world)
-    own = slice(*SHARES[world][rank : rank + 2])
-    for kind in OURS:
-        values = [value[own] if value.dim() else value for value in inputs(kind)]
-        value, *gradients = value_and_gradients(OURS[kind], values, tile_rows=4)
-        expected, *whole = value_and_gradients(SLOW[kind], inputs(kind))
-        for gradient, other in zip(gradients, whole, strict=True):
-            if gradient.dim() == 0:  # a parameter: data-parallel training takes the mean
-                dist.all_reduce(gradient)
-                gradient, mine = gradient / world, other
-            else:
-                gradient, mine = gradient / world, other[own]
-            torch.testing.assert_close(gradient, mine, rtol=1e-5, atol=1e-6)
-        torch.testing.assert_close(value, expected, rtol=1e-6, atol=1e-6)
-    dist.destroy_process_group()
-    results.put(rank)
+    with processes(torch.device("cpu")):
+        own = slice(*SHARES[num_processes()][rank() : rank() + 2])
+        for kind in OURS:
+            values = [value[own] if value.dim() else value for value in inputs(kind)]
+            value, *gradients = value_and_gradients(OURS[kind], values, tile_rows=4)
+            expected, *whole = value_and_gradients(SLOW[kind], inputs(kind))
+            torch.testing.assert_close(value, expected, rtol=1e-6, atol=1e-6)
+            for gradient, other in zip(gradients, whole, strict=True):
+                if gradient.dim() == 0:  # a parameter: data-parallel training takes the mean
+                    sum_over_processes(gradient)
+                mine = other[own] if other.dim() else other
+                torch.testing.assert_close(gradient / num_processes(), mine, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("world", SHARES)
-def test_several_processes_find_the_loss_and_the_gradients_of_one(world: int) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", __name__])  # torch is loaded once for all of them
-    results = context.Queue()
-    start_processes(take_part, args=(world, port, results), nprocs=world, start_method="forkserver")
-    assert sorted(results.get(timeout=5) for _ in range(world)) == list(range(world))
+@pytest.mark.parametrize("count", SHARES)
+def test_several_processes_find_the_loss_and_the_gradients_of_one(count: int) -> None:
+    run_together(count, take_part)
