@@ -72,7 +72,7 @@ INDEX_SCHEMA = pa.schema(
 
 # Columns that datasets of earlier versions lack.
 ADDED_COLUMNS = (
-    *("colours", "extra_captions", "extra", "blur_boxes"),
+    *("author", "caption_origin", "colours", "extra_captions", "extra", "blur_boxes"),
     *("http_status", "etag", "last_modified", "final_url", "robots", "opt_out"),
     "scores",
     *("source_file", "source_offset", "keep_probability"),

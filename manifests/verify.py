@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from manifests.schema import ADDED_COLUMNS, INDEX_SCHEMA, FileRecord, Manifest, Shard, StageCount
+from manifests.schema import INDEX_SCHEMA, FileRecord, Manifest, Shard, StageCount
 from manifests.store import (
     MANIFEST_NAME,
     Dataset,
@@ -18,6 +18,7 @@ from manifests.store import (
     manifest_to_bytes,
     sha256_of_file,
 )
+from manifests.versions import is_of
 
 PICTURE_ENDINGS = ("jpg", "png", "webp")
 
@@ -145,9 +146,7 @@ def shard_mismatches(dataset: Dataset, shard: Shard, keys: _Keys) -> Iterator[Mi
 
 def is_index(schema: pa.Schema) -> bool:
     """Return whether these are the columns of an index, by this version or by an earlier one."""
-    lacking = [name for name in ADDED_COLUMNS if name not in schema.names]
-    known = pa.schema([column for column in INDEX_SCHEMA if column.name not in lacking])
-    return bool(schema.equals(known))
+    return is_of(INDEX_SCHEMA, schema)
 
 
 def tar_problem(path: Path, index: pa.Table) -> str | None:
