@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from manifests.schema import COVERAGE_SCHEMA, QUERY_SCHEMA
 from manifests.store import Dataset, write_table
+from manifests.versions import read_coverage, read_queries
 
 
 def hits(rows: pa.Table) -> Counter[tuple[int, str]]:
@@ -19,7 +19,7 @@ def hits(rows: pa.Table) -> Counter[tuple[int, str]]:
 
 def write_counts(source: Dataset, lost: Counter[tuple[int, str]], out: Path) -> None:
     """Write queries.parquet and coverage.parquet, less what the terms have lost."""
-    queries = pq.read_table(source.root / "queries.parquet")
+    queries = read_queries(source.root)
     of_term, of_origin = Counter[int](), Counter[tuple[str, str]]()
     origins = dict(zip(queries["query_id"].to_pylist(), queries["origin"].to_pylist(), strict=True))
     for (query_id, place), count in lost.items():
@@ -29,7 +29,7 @@ def write_counts(source: Dataset, lost: Counter[tuple[int, str]], out: Path) -> 
         out / "queries.parquet",
         _less(queries, [of_term[query_id] for query_id in queries["query_id"].to_pylist()], QUERY_SCHEMA),
     )
-    coverage = pq.read_table(source.root / "coverage.parquet")
+    coverage = read_coverage(source.root)
     rows = coverage.select(["origin", "source"]).to_pylist()
     counts = [of_origin[row["origin"], row["source"]] for row in rows]
     write_table(out / "coverage.parquet", _less(coverage, counts, COVERAGE_SCHEMA))

@@ -3,10 +3,13 @@
 What each version has, docs/format.md says. Who wants today's columns of any dataset asks `as_current`.
 """
 
+from pathlib import Path
+
 import pyarrow as pa
 
 from manifests.schema import (
     ADDED_COLUMNS,
+    COVERAGE_SCHEMA,
     FETCH_TIME_SCHEMA,
     INDEX_SCHEMA,
     OF_COPIES,
@@ -15,6 +18,7 @@ from manifests.schema import (
     REJECTION_SCHEMA,
     SAMPLE_SCHEMA,
 )
+from manifests.storage import read_table
 
 _OF_REJECTIONS = frozenset((*OF_TRIED_PAIRS, *OF_COPIES, "expected_hash", "distance"))
 # What a table of an earlier version may lack.
@@ -49,6 +53,17 @@ def as_current(table: pa.Table, schema: pa.Schema) -> pa.Table:
         for field in schema
     ]
     return pa.table(columns, schema=schema)
+
+
+def read_queries(root: Path) -> pa.Table:
+    """Return a dataset's search terms (QUERY_SCHEMA); the first version did not count what was tried."""
+    return as_current(read_table(root / "queries.parquet"), QUERY_SCHEMA)
+
+
+def read_coverage(root: Path) -> pa.Table:
+    """Return a dataset's coverage (COVERAGE_SCHEMA), no rows where the first version has written none."""
+    path = root / "coverage.parquet"
+    return read_table(path) if path.exists() else COVERAGE_SCHEMA.empty_table()
 
 
 def _later(schema: pa.Schema) -> frozenset[str]:

@@ -31,7 +31,8 @@ def state_of(row: Row, max_pairs: int | None) -> str:
         return ""
     if row["num_kept"] >= max_pairs:
         return "full"
-    return "starved" if row["num_tried"] < row["num_matched"] else ""
+    tried = row["num_tried"]
+    return "starved" if tried is not None and tried < row["num_matched"] else ""
 
 
 def _word(row: Row, size: float, max_pairs: int | None) -> str:

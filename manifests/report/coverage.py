@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from manifests.report.bars import Bar, bars
 from manifests.report.page import Section, cards, number, share, table, text
 from manifests.report.terms import most
-from manifests.storage import read_table
 from manifests.store import Dataset
+from manifests.versions import read_coverage, read_queries
 
 # What a term can be, in this order; each is one of these.
 STATES = {
@@ -45,7 +45,7 @@ class Coverage:
 
 def collect_coverage(dataset: Dataset, max_pairs_per_query: int, rule: str = "exact") -> Coverage:
     """Count the terms of each origin by state."""
-    terms = read_table(dataset.root / "queries.parquet")
+    terms = read_queries(dataset.root)
     state = _states(terms, max_pairs_per_query)
     counted = pa.table({"origin": terms["origin"], "state": state}).group_by(["origin", "state"])
     found: dict[str, dict[str, int]] = {}
@@ -58,7 +58,7 @@ def collect_coverage(dataset: Dataset, max_pairs_per_query: int, rule: str = "ex
         num_in_state=dict(sorted(found.items())),
         num_hits_over=pc.sum(over).as_py() or 0,
         starved=most(terms.filter(pc.equal(state, "starved")), "num_matched"),
-        shares=read_table(dataset.root / "coverage.parquet"),
+        shares=read_coverage(dataset.root),
     )
 
 

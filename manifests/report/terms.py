@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.storage import read_table
 from manifests.store import Dataset
+from manifests.versions import read_queries
 
 NUM_QUERIES_SHOWN = 12
 NUM_IN_CLOUD = 90
@@ -33,7 +33,7 @@ def collect_queries(
     dataset: Dataset, shown_ids: Iterable[int], max_pairs_per_query: int | None
 ) -> QueryFigures:
     """Return the most matched, the lost and the saturated search terms (none where there was no cap)."""
-    table = read_table(dataset.root / "queries.parquet")
+    table = read_queries(dataset.root)
     matched, kept = table["num_matched"], table["num_kept"]
     lost = table.filter(pc.and_(pc.greater(matched, 0), pc.equal(kept, 0)))
     full = table.slice(0, 0)
