@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 NAME ?= match
 RUNS ?= runs
+WEBDATASETS := 0.2.111 1.0.2
 
 .PHONY: demo test lint real bench peers install clean
 
@@ -46,6 +47,9 @@ peers: .venv-peers/.installed
 	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r tests/bench/peers.txt
 	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r tests/bench/peers-no-deps.txt
+	# Newer ones than open_clip takes, side by side: tests/test_peers.py reads with each.
+	for version in $(WEBDATASETS); do .venv-peers/bin/python -m pip install --quiet --disable-pip-version-check \
+		--no-deps --upgrade --target .venv-peers/webdataset-$$version webdataset==$$version || exit 1; done
 	touch $@
 
 clean:
