@@ -4,7 +4,7 @@ import functools
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,14 @@ _HASHES = {
     "md5": re.compile(r"(?:md5:)?([0-9a-f]{32})", re.IGNORECASE),
     "phash": re.compile(r"(?:phash:)?([0-9a-f]{16})", re.IGNORECASE),
     "pdq": re.compile(r"pdq:([0-9a-f]{64})", re.IGNORECASE),
+    # What `python -m manifests takedown` writes: nobody can read from it what was taken down.
+    "url-sha256": re.compile(r"url-sha256:([0-9a-f]{64})", re.IGNORECASE),
+    "domain-sha256": re.compile(r"domain-sha256:([0-9a-f]{64})", re.IGNORECASE),
+    "page-sha256": re.compile(r"page-sha256:([0-9a-f]{64})", re.IGNORECASE),
+    "caption-sha256": re.compile(r"caption-sha256:([0-9a-f]{64})", re.IGNORECASE),
 }
+TAKEN_DOWN = "on the do-not-fetch list of a takedown"
+SEPARATOR = ","  # between the files of several lists
 _STAR = "zqstarqz"  # stands for a star while a pattern is brought into the one spelling of URLs
 
 
@@ -38,6 +45,9 @@ class DoNotFetch:
     md5:9e107d9d372bb682...      the same; or its 32 digits alone
     phash:c3d2e1f0a5b49687       a picture, by its perceptual hash, as in an index; or its 16 digits alone
     pdq:d8f8f0cee0f4a84f...      a picture, by its PDQ hash of 64 digits (needs the extra pdq)
+    url-sha256:, domain-sha256:, page-sha256:, caption-sha256:
+                                 what was taken down, by the hash of its canonical URL, its domain, the page
+                                 without #..., the caption in lower case with single spaces
     """
 
     domains: frozenset[str] = frozenset()
@@ -47,6 +57,7 @@ class DoNotFetch:
     md5s: frozenset[str] = frozenset()
     phashes: tuple[int, ...] = ()
     pdqs: tuple[str, ...] = ()
+    taken_down: Mapping[str, frozenset[bytes]] = field(default_factory=dict)  # digests by kind
 
     @classmethod
     def parse(cls, text: str, name: str = "do-not-fetch list") -> "DoNotFetch":
@@ -78,6 +89,11 @@ class DoNotFetch:
             md5s=frozenset(hashes["md5"]),
             phashes=tuple(sorted(int(digits, 16) for digits in hashes["phash"])),
             pdqs=tuple(sorted(hashes["pdq"])),
+            taken_down={
+                kind: frozenset(map(bytes.fromhex, listed))
+                for kind, listed in hashes.items()
+                if kind.endswith("-sha256") and listed
+            },
         )
 
     @property
@@ -93,7 +109,34 @@ class DoNotFetch:
             return Drop(Reason.URL_BLOCKED, "URLs of this form are on the do-not-fetch list")
         if self.domains and (domain := blocked_domain(host_of(url), self.domains)):
             return Drop(Reason.URL_BLOCKED, f"domain {domain} is on the do-not-fetch list")
+        return self._check_taken_down(url)
+
+    def check_pair(self, url: str, page_url: str | None, caption: str) -> Drop | None:
+        """Return why a pair of this canonical URL may not be had; None allows it."""
+        if drop := self.check_url(url):
+            return drop
+        page = (page_url or "").strip().partition("#")[0]
+        if self._lists("caption-sha256", plain_caption(caption)) or (
+            page and self._lists("page-sha256", page)
+        ):
+            return Drop(Reason.TAKEN_DOWN, TAKEN_DOWN)
+        if page and "domain-sha256" in self.taken_down:
+            return self._check_domain(host_of(canonical_url(page) or ""))
         return None
+
+    def _check_taken_down(self, url: str) -> Drop | None:
+        if self._lists("url-sha256", url):
+            return Drop(Reason.TAKEN_DOWN, TAKEN_DOWN)
+        return self._check_domain(host_of(url)) if "domain-sha256" in self.taken_down else None
+
+    def _check_domain(self, host: str) -> Drop | None:
+        while host and not self._lists("domain-sha256", host):
+            host = host.partition(".")[2]
+        return Drop(Reason.TAKEN_DOWN, TAKEN_DOWN) if host else None
+
+    def _lists(self, kind: str, text: str) -> bool:
+        listed = self.taken_down.get(kind)
+        return listed is not None and hashlib.sha256(text.encode(errors="replace")).digest() in listed
 
     def check_bytes(self, data: bytes) -> Drop | None:
         """Return why a file of these bytes may not be kept; None allows it."""
@@ -140,6 +183,11 @@ class DoNotFetch:
         return WideIndex(self.pdqs, MAX_PDQ_BITS)
 
 
+def plain_caption(caption: str) -> str:
+    """Return a caption as it is compared with those that were taken down."""
+    return " ".join(caption.split()).casefold()
+
+
 def _hash_in(entry: str) -> tuple[str, str] | None:
     matches = ((kind, pattern.fullmatch(entry)) for kind, pattern in _HASHES.items())
     return next(((kind, match[1].lower()) for kind, match in matches if match), None)
@@ -164,17 +212,16 @@ def _regex_of(url: str) -> str:
     return regex
 
 
-def read_do_not_fetch(path: str) -> DoNotFetch:
-    """Return the list in a file as it stands now, the empty one for "". Raises ValueError where it cannot be
-    read or holds what could never match."""
-    if not path:
-        return DoNotFetch()
+def read_do_not_fetch(paths: str) -> DoNotFetch:
+    """Return what stands in a file now, or in several with commas between; the empty list for "". Raises
+    ValueError where one cannot be read or holds what could never match."""
     try:
-        stamp = Path(path).stat()
-        listed = _read(path, stamp.st_mtime_ns, stamp.st_size)
+        names = [paths] if Path(paths).is_file() else paths.split(SEPARATOR)
+        files = [(path, Path(path).stat()) for path in filter(None, names)]
+        listed = _read(tuple((path, stamp.st_mtime_ns, stamp.st_size) for path, stamp in files))
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(
-            f"fetch.do-not-fetch: {path} cannot be read ({error}): give a text file, one entry per line"
+            f"fetch.do-not-fetch: {paths} cannot be read ({error}): give a text file, one entry per line"
         ) from error
     if listed.pdqs:
         check_pdq()
@@ -182,5 +229,11 @@ def read_do_not_fetch(path: str) -> DoNotFetch:
 
 
 @functools.lru_cache(maxsize=4)
-def _read(path: str, _mtime_ns: int, _size: int) -> DoNotFetch:
-    return DoNotFetch.parse(Path(path).read_text(encoding="utf-8"), path)
+def _read(stamped: tuple[tuple[str, int, int], ...]) -> DoNotFetch:
+    """Read the files anew where one has another time or size."""
+    texts = [Path(path).read_text(encoding="utf-8") for path, _, _ in stamped]
+    if len(texts) < 2:
+        return DoNotFetch.parse(texts[0], stamped[0][0]) if texts else DoNotFetch()
+    for (path, _, _), text in zip(stamped, texts, strict=True):
+        DoNotFetch.parse(text, path)  # a line that is wrong is told with its own file
+    return DoNotFetch.parse("\n".join(texts))

@@ -15,6 +15,7 @@ class Reason(StrEnum):
     # match
     URL_INVALID = "url_invalid"
     URL_BLOCKED = "url_blocked"
+    TAKEN_DOWN = "taken_down"  # also at any later stage, and of a finished dataset; see reject in records
     NO_QUERY = "no_query"
     # text
     CAPTION_TOO_SHORT = "caption_too_short"

@@ -159,7 +159,7 @@ def count_kept(job: Job, out: Path) -> None:
 
 def write_shards(job: Job, out: Path) -> None:
     """Write tars and their indexes into the dataset."""
-    plans = plan_shards(job.parts("ordered"), job.config.pairs_per_shard, first=len(job.base_parts()))
+    plans = plan_shards(job.parts("ordered"), job.config.pairs_per_shard, first=job.next_shard)
     index = job.options.dataset / "index"
     with shown("shards", " shards", len(plans), num_files(index), job.options.quiet):
         run(WriteShards(plans, job.folder("fetched"), job.options.dataset, out), job.options.workers)

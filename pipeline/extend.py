@@ -17,11 +17,12 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from filters.do_not_fetch import SEPARATOR
 from manifests.dates import dates_of, joined
 from manifests.fetch_times import record_fetch_times
 from manifests.report import write_report
 from manifests.schema import Change, FileRecord, Manifest
-from manifests.storage import move, read_table
+from manifests.storage import move, read_bytes, read_table
 from manifests.store import (
     MANIFEST_NAME,
     clear_cut_short,
@@ -32,11 +33,14 @@ from manifests.store import (
     write_manifest,
     write_table,
 )
+from manifests.takedown_apply import complete
+from manifests.takedown_list import LIST_NAME
 from manifests.verify import funnel_mismatches
 from pipeline import finish
 from pipeline.config import BuildConfig, RunOptions
 from pipeline.coverage import add_kept
 from pipeline.job import Job
+from pipeline.limits import Fetch
 from pipeline.parts import count_rejections, parts_in, sum_of
 from pipeline.records import Query
 
@@ -74,10 +78,24 @@ class Extension:
         write_bytes(note, json.dumps(request, indent=1).encode())
 
     def job(self, config: BuildConfig, options: RunOptions) -> Job:
-        """Return the addition as a build; `options` name the dataset."""
+        """Return the addition as a build; `options` name the dataset. What was taken down from that does not
+        come back."""
         return Job(
-            config, replace(options, dataset=self.folder, work=None), self.queries(), base=self.dataset
+            replace(config, fetch=self._fetch(config.fetch)),
+            replace(options, dataset=self.folder, work=None),
+            self.queries(),
+            base=self.dataset,
         )
+
+    def _fetch(self, fetch: Fetch) -> Fetch:
+        """Return limits by which the dataset's own do-not-fetch list is respected, too."""
+        listed = self.dataset / LIST_NAME
+        if not listed.exists():
+            return fetch
+        copy = self.folder / "work" / LIST_NAME
+        write_bytes(copy, read_bytes(listed))
+        lists = filter(None, (fetch.do_not_fetch, str(copy)))
+        return replace(fetch, do_not_fetch=SEPARATOR.join(lists))
 
     def queries(self) -> list[Query]:
         """Return the dataset's search terms."""
@@ -97,6 +115,7 @@ def config_of(manifest: Manifest) -> BuildConfig:
 def open_extension(dataset: Path, work: Path) -> Extension:
     """Open a finished dataset for an addition, which grows in `work`; complete one whose move into it was
     cut short."""
+    complete(dataset)  # a takedown that was cut short
     extension = Extension(dataset, read_manifest(dataset), work)
     if any(change.kind == "score" for change in extension.manifest.history):
         raise ValueError(

@@ -40,15 +40,17 @@ Row = dict[str, Any]
 
 
 def funnel(rejections: Sequence[Path], num_candidates: int) -> tuple[StageCount, ...]:
-    """Count the funnel from the rejected rows themselves; what comes out of a stage goes into the next."""
+    """Count the funnel from the rejected rows themselves; what comes out of a stage goes into the next.
+    Stages that came after a build, such as a takedown, come last."""
     counts = count_rejections(rejections)
+    order = (*STAGES, *dict.fromkeys(at for at, _ in counts if at not in STAGES))
     dropped = {
         stage: {reason: count for (at, reason), count in sorted(counts.items()) if at == stage}
-        for stage in STAGES
+        for stage in order
     }
     num_in = num_candidates + sum(dropped["crawl"].values())
     stages = []
-    for stage in STAGES:
+    for stage in order:
         num_out = num_in - sum(dropped[stage].values())
         stages.append(StageCount(stage=stage, num_in=num_in, num_out=num_out, dropped=dropped[stage]))
         num_in = num_out

@@ -14,8 +14,9 @@ from filters.checks import screen_caption
 from filters.do_not_fetch import read_do_not_fetch
 from manifests.dates import now
 from manifests.locks import held
+from manifests.publishing import next_shard_number
 from manifests.schema import SCHEMA_VERSION
-from manifests.store import MANIFEST_NAME, write_bytes
+from manifests.store import MANIFEST_NAME, read_manifest, write_bytes
 from pipeline.config import BuildConfig, RunOptions
 from pipeline.fetch.peer import check_engine
 from pipeline.limits import Network
@@ -82,6 +83,11 @@ class Job:
     def base_parts(self) -> list[Part]:
         """Return the shards of the dataset that is added to, as parts of pictures without units."""
         return index_parts(self.base) if self.base else []
+
+    @property
+    def next_shard(self) -> int:
+        """The number of the first shard that this build writes: none is ever used again."""
+        return next_shard_number(read_manifest(self.base)) if self.base else 0
 
     def run_phases(self, phases: Mapping[str, "Phase"]) -> None:
         """Run phases that have not ended, one after the other, and mark each as ended."""

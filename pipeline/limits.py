@@ -54,8 +54,9 @@ class Fetch:
     read_tdm_file: bool = True
     """Ask each host once for /.well-known/tdmrep.json, where such reservations stand, and respect it."""
     do_not_fetch: str = ""
-    """File of what must never be asked for or kept, one per line: example.com, https://example.com/private/,
-    https://*.example.com/*/me/*, sha256:HASH, md5:HASH, phash:HASH, pdq:HASH (needs the extra pdq)."""
+    """File of what must never be asked for or kept (or several, with commas between), one per line:
+    example.com, https://example.com/private/, https://*.example.com/*/me/*, sha256:HASH, md5:HASH,
+    phash:HASH, pdq:HASH (needs the extra pdq), and what `manifests takedown` writes."""
     pairs_per_unit: int = 1_000
     """Pairs in one work unit: what is lost, at most, when a worker dies."""
 

@@ -110,7 +110,7 @@ def screen(
     rejections: list[Rejection] = []
     for row in candidates:
         candidate = {**row, "caption": normalise_caption(row["caption"])}
-        found = _find(candidate["url"], candidate["caption"], index, config)
+        found = _find(candidate, index, config)
         if isinstance(found, Drop):
             rejections.append(reject(MATCH, found, candidate))
         else:
@@ -138,13 +138,14 @@ def _check_evaluated(caption: str, evaluated: Mapping[str, str]) -> Drop | None:
     return Drop(Reason.CAPTION_IN_EVALUATION_SET, f"the same words as {found}") if found else None
 
 
-def _find(url: str, caption: str, index: QueryIndex, config: BuildConfig) -> Drop | tuple[str, list[int]]:
+def _find(candidate: Row, index: QueryIndex, config: BuildConfig) -> Drop | tuple[str, list[int]]:
     """Return the URL's one spelling and the ids of the terms in the caption, or why there are none."""
+    url, caption = candidate["url"], candidate["caption"]
     address = url if config.sources.owner_of(url) else canonical_url(url)
     if address is None:
         return Drop(Reason.URL_INVALID, "not an http or https URL without credentials")
     listed = read_do_not_fetch(config.fetch.do_not_fetch)
-    if drop := config.url.check(address) or listed.check_url(address):
+    if drop := config.url.check(address) or listed.check_pair(address, candidate["page_url"], caption):
         return drop
     query_ids = index.matches(caption)
     return (address, query_ids) if query_ids else Drop(Reason.NO_QUERY, "no search term in the caption")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from filters.reasons import Drop
+from filters.reasons import Drop, Reason
 from manifests.schema import FETCH_TIME_SCHEMA, INDEX_SCHEMA, OF_COPIES, OF_TRIED_PAIRS, SAMPLE_SCHEMA
 
 _OF_A_CANDIDATE = (
@@ -129,6 +129,9 @@ def reject(stage: str, drop: Drop, record: dict[str, Any] | Candidate, **extra: 
     tried, with all that is known of it; of a copy (`kept_key`), with its hashes."""
     if isinstance(record, Candidate):
         record = {"url": record.url, "caption": record.caption, "source": record.source}
+    if drop.reason == Reason.TAKEN_DOWN:  # what it was shall not stand anywhere again
+        blank = {"url": "", "caption": "", "source": record["source"]}
+        return Rejection(stage=stage, reason=str(drop.reason), detail=drop.detail, **blank)
     if stage in TRIED_STAGES:
         extra |= {name: record.get(name) for name in (*OF_TRIED_PAIRS, "expected_hash")}
     if extra.get("kept_key"):

@@ -59,6 +59,7 @@ class Where:
     def mask(self, rejections: pa.Table) -> pa.Array:
         """Return bool (N,): the rows that are meant, all of them of pairs that were tried."""
         chosen = pc.is_in(rejections["stage"], pa.array(TRIED_STAGES))
+        chosen = pc.and_(chosen, pc.not_equal(rejections["url"], ""))  # taken down
         for name in ("stage", "reason"):
             if name in self.values:
                 chosen = pc.and_(chosen, pc.is_in(rejections[name], pa.array(self.values[name])))

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filters.do_not_fetch import DoNotFetch, read_do_not_fetch
+from filters.do_not_fetch import TAKEN_DOWN, DoNotFetch, read_do_not_fetch
+from filters.reasons import Drop, Reason
+from manifests.takedown_list import caption_line, domain_line, page_line, url_line
 
 LIST = f"""
 # Asked for on 2026-01-02
@@ -141,3 +143,28 @@ def test_no_line_and_no_url_raises_but_with_the_line_s_number(line: str, url: st
         return
     listed.check_url(url)
     listed.check_bytes(url.encode(errors="replace"))
+
+
+def test_what_a_takedown_writes_is_what_is_read_here() -> None:
+    url, page, caption = "https://img.a.test/1.jpg", "https://b.test/page#top", "A  Red umbrella"
+    for line, pair in (
+        (url_line(url), (url, None, "")),
+        (domain_line("a.test"), (url, None, "")),
+        (domain_line("b.test"), ("https://c.test/", page, "")),
+        (page_line(page), ("https://c.test/", "https://b.test/page#bottom", "")),
+        (caption_line(caption), ("https://c.test/", None, "a red UMBRELLA ")),
+    ):
+        assert DoNotFetch.parse(line).check_pair(*pair) == Drop(Reason.TAKEN_DOWN, TAKEN_DOWN), line
+        assert (
+            DoNotFetch.parse(line).check_pair("https://other.test/2.jpg", "https://other.test/", "a") is None
+        )
+
+
+def test_several_lists_are_read_as_one(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.txt", tmp_path / "two.txt"
+    one.write_text("example.com")
+    two.write_text("example.org\n")
+    assert read_do_not_fetch(f"{one},{two}") == DoNotFetch.parse("example.com\nexample.org")
+    two.write_text("not a line")
+    with pytest.raises(ValueError, match=r"two.txt, line 1"):
+        read_do_not_fetch(f"{one},{two}")
