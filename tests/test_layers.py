@@ -53,8 +53,9 @@ LAYERS = {
         {"__main__"},
     ),
     "train": (
+        {"torchscript", "weights"},
         {"config", "models", "bpe", "transforms", "checkpoint", "loss", "report_evals"},
-        {"optim", "tokenizer", "data", "metrics", "recipes", "report"},
+        {"interchange", "optim", "tokenizer", "data", "metrics", "recipes", "report"},
         {"state", "trained"},
         {"evals", "loop", "scorer"},
         {"score"},

@@ -1,5 +1,5 @@
-"""The command line of the trainer: python -m train fit | eval | score | submit. Exit status 0 done, 1 failed,
-2 wrong request.
+"""The command line of the trainer: python -m train fit | eval | score | export | import | submit. Exit status
+0 done, 1 failed, 2 wrong request.
 """
 
 import json
@@ -15,6 +15,7 @@ from manifests.store import write_bytes
 from train.config import TrainConfig
 from train.distributed import is_first
 from train.evals import EVALS
+from train.interchange.command import EXPORT_USAGE, IMPORT_USAGE, Export, Import, describe
 from train.launch import LAUNCHERS
 from train.loop import TrainingError, fit
 from train.recipes import RECIPES
@@ -26,6 +27,8 @@ USAGE = f"""\
 usage: python -m train fit <recipe> --data DIR --run DIR [flags]     recipes: {", ".join(RECIPES)}
        python -m train eval [<eval>] --run DIR [flags]               evals: {", ".join(EVALS)}
        python -m train score --run DIR --data DIR --out DIR [flags]  a dataset's pairs, by a trained model
+       python -m train export --model DIR --format F --out DIR       for openai, open_clip or huggingface
+       python -m train import --model FILE --run DIR                 others' models, as a run
        python -m train submit [<launcher>] [flags] -- <recipe> --data DIR --run DIR [flags]
                                                                      launchers: {", ".join(LAUNCHERS)}
 Each prints its flags with --help, for example: python -m train fit demo --help
@@ -58,7 +61,14 @@ class Fit:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
-    commands = {"fit": run_fit, "eval": run_eval, "score": run_score, "submit": run_submit}
+    commands = {
+        "fit": run_fit,
+        "eval": run_eval,
+        "score": run_score,
+        "submit": run_submit,
+        "export": run_export,
+        "import": run_import,
+    }
     name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name in ("--help", "-h"):
         print(USAGE)
@@ -133,6 +143,22 @@ def run_submit(arguments: Sequence[str]) -> int:
             f"nothing to submit. Next: python -m train submit {kind} -- demo --data DIR --run DIR"
         )
     return launcher.submit(rest[split + 1 :])
+
+
+def run_export(arguments: Sequence[str]) -> int:
+    """Write a model as other people's programs read it."""
+    request = tyro.cli(Export, prog="python -m train export", description=EXPORT_USAGE, args=list(arguments))
+    model = request.export()
+    print(f"{describe(model)}; {request.format}: {request.out}")
+    return 0
+
+
+def run_import(arguments: Sequence[str]) -> int:
+    """Make a run of other people's model."""
+    request = tyro.cli(Import, prog="python -m train import", description=IMPORT_USAGE, args=list(arguments))
+    model = request.import_()
+    print(f"{describe(model)}; run: {request.run}")
+    return 0
 
 
 def _pick(

@@ -7,15 +7,23 @@ import hashlib
 import html
 from functools import lru_cache
 from importlib.util import find_spec
-from itertools import pairwise
 from pathlib import Path
 
 import ftfy
 import regex
+import tokenizers
 
 VOCAB_NAME = "bpe_simple_vocab_16e6.txt.gz"
 VOCAB_SHA256 = "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a"
 NUM_MERGES = 49_152 - 256 - 2
+
+MAX_REMEMBERED = 64  # characters of a word
+START, END = "<|startoftext|>", "<|endoftext|>"
+
+# What ftfy leaves alone but for the quotes, and html too: most captions. The heuristics by which ftfy finds
+# wrong encodings need at least one character that is not here.
+_PLAIN = regex.compile(r"[\t\n -%'-~‘’“”–—…]*")
+_STRAIGHT_QUOTES = str.maketrans("‘’“”", "''\"\"")
 
 _WORD = regex.compile(
     r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+",
@@ -69,10 +77,16 @@ def byte_symbols() -> dict[int, str]:
 
 
 def clean(caption: str) -> str:
-    """Return the caption as CLIP reads it: repaired, unescaped twice, lower case, single spaces."""
-    repaired: str = html.unescape(html.unescape(ftfy.fix_text(caption)))
-    spaced: str = regex.sub(r"\s+", " ", repaired)
-    return spaced.strip().lower()
+    """Return the caption as CLIP reads it: repaired, unescaped twice, lower case, single spaces.
+
+    >>> clean("  Caf&amp;eacute;  “to go” ")
+    'café "to go"'
+    """
+    if _PLAIN.fullmatch(caption):
+        repaired = caption.translate(_STRAIGHT_QUOTES)
+    else:
+        repaired = html.unescape(html.unescape(ftfy.fix_text(caption)))
+    return " ".join(repaired.split()).lower()
 
 
 class ClipBpe:
@@ -80,43 +94,24 @@ class ClipBpe:
 
     def __init__(self, merges: list[tuple[str, str]]) -> None:
         self.merges = merges
-        self._rank = {merge: rank for rank, merge in enumerate(merges)}
         self._symbols = byte_symbols()
         letters = list(self._symbols.values())
-        specials = ["<|startoftext|>", "<|endoftext|>"]
-        tokens = [*letters, *(letter + "</w>" for letter in letters), *map("".join, merges), *specials]
-        self._id = {token: number for number, token in enumerate(tokens)}
+        tokens = [*letters, *(letter + "</w>" for letter in letters), *map("".join, merges), START, END]
+        self.vocab = {token: number for number, token in enumerate(tokens)}
         self.vocab_size = len(tokens)
-        # CLIP keeps every word it ever saw; on web text that memory only grows.
+        self._bpe = tokenizers.models.BPE(vocab=self.vocab, merges=merges, end_of_word_suffix="</w>")
+        # CLIP keeps every word it ever saw; on web text that memory only grows. Here it ends at some 30 MB.
         self._word_ids = lru_cache(maxsize=100_000)(self._merge_word)
-        self._specials = {special: (self._id[special],) for special in specials}
 
     def tokenize(self, caption: str) -> list[int]:
         """Return the ids of a caption without start and end of text."""
-        return [number for word in _WORD.findall(clean(caption)) for number in self._word_ids(word)]
+        return [number for word in _WORD.findall(clean(caption)) for number in self._ids(word)]
+
+    def _ids(self, word: str) -> tuple[int, ...]:
+        return self._word_ids(word) if len(word) <= MAX_REMEMBERED else self._merge_word(word)
 
     def _merge_word(self, word: str) -> tuple[int, ...]:
-        if word in self._specials:
-            return self._specials[word]
-        symbols = [self._symbols[byte] for byte in word.encode()]
-        symbols[-1] += "</w>"
-        while len(symbols) > 1:
-            best = min(pairwise(symbols), key=lambda pair: self._rank.get(pair, len(self._rank)))
-            if best not in self._rank:
-                break
-            symbols = _merged(symbols, best)
-        return tuple(self._id[symbol] for symbol in symbols)
-
-
-def _merged(symbols: list[str], pair: tuple[str, str]) -> list[str]:
-    """Return the symbols with every occurrence of the pair joined, from left to right."""
-    out: list[str] = []
-    i = 0
-    while i < len(symbols):
-        if tuple(symbols[i : i + 2]) == pair:
-            out.append(symbols[i] + symbols[i + 1])
-            i += 2
-        else:
-            out.append(symbols[i])
-            i += 1
-    return out
+        if word in (START, END):
+            return (self.vocab[word],)
+        symbols = "".join([self._symbols[byte] for byte in word.encode()])
+        return tuple(token.id for token in self._bpe.tokenize(symbols))

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from manifests.places import Place
+
 if TYPE_CHECKING:
     from train.models.clip import Clip
 
@@ -104,6 +106,7 @@ class TrainConfig:
     optim: OptimConfig
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     num_epochs: int = 32
+    init: Place | None = None  # weights to start from: a run, a checkpoint file or an exported folder
     seed: int = 0
     loss: Literal["infonce", "siglip"] = (
         "infonce"  # the paper's softmax, or a sigmoid for each (picture, text)
@@ -125,7 +128,7 @@ def to_json(config: Any) -> Any:
     """Return a config as plain JSON values, nested dataclasses as objects."""
     if is_dataclass(config) and not isinstance(config, type):
         return {part.name: to_json(getattr(config, part.name)) for part in fields(config)}
-    return str(config) if isinstance(config, Path) else config
+    return str(config) if hasattr(config, "joinpath") else config  # a Path, or an UPath
 
 
 def differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") -> list[str]:

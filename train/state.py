@@ -14,6 +14,7 @@ from manifests.store import Dataset, write_bytes
 from train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from train.config import TrainConfig, differences, to_json
 from train.distributed import is_first, local_rank, wait_for_all
+from train.interchange.start import start_of
 from train.models import model_to_json
 from train.models.clip import Clip
 from train.optim import build_optimizer
@@ -23,7 +24,7 @@ from train.tokenizer import Tokenizer, build_tokenizer, load_tokenizer
 # These may change from one start of a run to the next, because the curve does not depend on them.
 _FREE = (
     *("data.num_decode_threads", "data.micro_batch_size", "parallel", "ledger"),
-    *("checkpoint_every_steps", "num_checkpoints_kept"),
+    *("checkpoint_every_steps", "num_checkpoints_kept", "init"),
 )
 # exp(logit_scale) and bias that the sigmoid loss begins with (Zhai et al. 2023, section 3.2).
 _SIGLIP_SCALE, _SIGLIP_BIAS = 10.0, -10.0
@@ -71,6 +72,7 @@ def begin_or_resume(config: TrainConfig, dataset: Dataset, run_dir: Path) -> Tra
     """
     description = describe_run(config, dataset)
     checkpoint = load_checkpoint(run_dir)
+    start = None if checkpoint else start_of(config)
     wait_for_all()  # none may write before all have read
     if checkpoint:
         _refuse_other_run(checkpoint.config, description, run_dir)
@@ -78,12 +80,14 @@ def begin_or_resume(config: TrainConfig, dataset: Dataset, run_dir: Path) -> Tra
     else:
         if is_first():
             write_bytes(run_dir / "config.json", (json.dumps(description, indent=1) + "\n").encode())
-        tokenizer = build_tokenizer(config.tokenizer, _captions(dataset))
+        tokenizer = start.tokenizer if start else build_tokenizer(config.tokenizer, _captions(dataset))
     torch.manual_seed(config.seed)
     device = pick_device(config)
     model = config.model.build(tokenizer.vocab_size).to(device)
     if config.loss == "siglip":
         nn.init.constant_(model.logit_scale, math.log(_SIGLIP_SCALE))
+    if start:
+        model.load_state_dict(start.state)
     towers = Towers(model, _SIGLIP_BIAS if config.loss == "siglip" else None).to(device)
     spread = SpreadTowers(towers, config.parallel)
     state = TrainState(

@@ -3,8 +3,8 @@
 None was trained here. Hours are computed: 12.8 billion samples at the operations that a sample costs
 (forward and backward, captions of 77 tokens), on H200 GPUs at half of the 790 TFLOP/s in bfloat16 that one
 was measured to reach; trimmed captions take less. Accuracies are the paper's, zero-shot top-1 on ImageNet
-(table 11). One process does not hold a batch of 32,768: on few GPUs pass a smaller --data.batch-size, which is another
-experiment than the paper's.
+(table 11). One process does not hold a batch of 32,768: on few GPUs pass a smaller --data.batch-size, which
+is another experiment than the paper's.
 """
 
 from train.config import DataConfig, OptimConfig, TokenizerConfig, TrainConfig
