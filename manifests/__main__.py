@@ -2,7 +2,6 @@
 
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -10,6 +9,8 @@ import tyro
 from manifests.card_command import Card
 from manifests.croissant_command import Croissant
 from manifests.diff_command import Diff
+from manifests.places import Place
+from manifests.protocols import store_errors
 from manifests.report.command import Report
 from manifests.show import Show
 from manifests.status import write_status
@@ -35,7 +36,7 @@ USAGE = """Look at a finished dataset.
 class Verify:
     """Check every file of a dataset against its manifest: python -m manifests verify runs/demo/dataset"""
 
-    dataset: tyro.conf.Positional[Path]
+    dataset: tyro.conf.Positional[Place]
 
     def run(self) -> int:
         """Print every mismatch; exit status 1 where there is one."""
@@ -55,8 +56,8 @@ class Verify:
 class Status:
     """Write what became of every pair that was tried, in img2dataset's columns and words."""
 
-    dataset: tyro.conf.Positional[Path]
-    out: Path
+    dataset: tyro.conf.Positional[Place]
+    out: Place
     """The parquet file to write."""
 
     def run(self) -> int:
@@ -78,13 +79,16 @@ Command = (
 
 
 def main(arguments: list[str]) -> int:
-    """Run a command; return 0 done, 1 the dataset is not whole, 2 the request was wrong."""
+    """Run a command; return 0 done, 1 the dataset is not whole or not reached, 2 the request was wrong."""
     command = tyro.cli(Command, args=arguments, prog="python -m manifests", description=USAGE)
     try:
         return command.run()
     except ValueError as error:
         sys.stderr.write(f"manifests: {error}\n")
         return 2
+    except store_errors() as error:
+        sys.stderr.write(f"manifests stopped: {error}\n")
+        return 1
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ _S3_OPTIONS: dict[str, Any] = {
         "read_timeout": 30,
     },
 }
+# What is so will be so again.
 _FINAL = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
 _ERRORS = (
     ("aiohttp", "ClientError"),
@@ -79,8 +80,15 @@ def patiently(do: Callable[[], Result]) -> Result:
     for pause_s in PAUSES_S:
         try:
             return do()
-        except _FINAL:
-            raise
-        except store_errors():
+        except store_errors() as error:
+            if not _may_pass(error):
+                raise
             time.sleep(pause_s)
     return do()
+
+
+def _may_pass(error: Exception) -> bool:
+    """Return whether a failure may be another the next time: a refusal, or a lack of credentials, may not."""
+    status = getattr(error, "status", None)  # of a web server
+    refused = isinstance(status, int) and 400 <= status < 500 and status not in (408, 429)
+    return not (refused or isinstance(error, _FINAL) or "Credentials" in type(error).__name__)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from manifests.storage import written_whole
+from manifests.storage import read_table, written_whole
 from manifests.store import open_dataset
 
 SUCCESS = "success"
@@ -43,7 +43,7 @@ def status_tables(root: Path) -> Iterator[pa.Table]:
         yield _table(dataset.read_index(shard), {"status": SUCCESS})
     for file in dataset.manifest.files:
         if file.path.startswith("rejections/"):
-            rejections = pq.read_table(root / file.path)
+            rejections = read_table(root / file.path)
             for stage, status in STATUS_OF.items():
                 failed = rejections.filter(pc.equal(rejections["stage"], stage))
                 message = pc.binary_join_element_wise(failed["reason"], failed["detail"], ": ")

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from manifests.protocols import store_errors
 from manifests.schema import (
     SCHEMA_VERSION,
     Change,
@@ -19,7 +20,7 @@ from manifests.schema import (
     SourceRecord,
     StageCount,
 )
-from manifests.storage import location, read_table, written_whole
+from manifests.storage import location, read_bytes, read_table, written_whole
 
 MANIFEST_NAME = "manifest.json"
 
@@ -131,12 +132,14 @@ def manifest_from_bytes(data: bytes) -> Manifest:
 def read_manifest(root: Path) -> Manifest:
     """Return the manifest of the dataset at `root`. Raises DatasetError where there is none."""
     try:
-        return manifest_from_bytes((root / MANIFEST_NAME).read_bytes())
+        return manifest_from_bytes(read_bytes(root / MANIFEST_NAME))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DatasetError(
             f"{root} holds no {MANIFEST_NAME}: it is not a dataset, or its build has not ended. "
             f"Next: python -m pipeline build --dataset {root}"
         ) from error
+    except store_errors() as error:
+        raise DatasetError(f"{root} cannot be read: {error}") from error
 
 
 def write_manifest(root: Path, manifest: Manifest) -> None:
@@ -163,9 +166,7 @@ class Dataset:
 
     def read_picture(self, shard: Shard, row: dict[str, Any]) -> bytes:
         """Return the encoded picture of an index row, read straight from its offset in the tar."""
-        with self.tar_path(shard).open("rb") as tar:
-            tar.seek(row["offset"])
-            return tar.read(row["num_bytes"])
+        return read_bytes(self.tar_path(shard), row["offset"], row["offset"] + row["num_bytes"])
 
 
 def open_dataset(root: Path | str) -> Dataset:

@@ -2,13 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from manifests.storage import location
-from manifests.store import Dataset, open_dataset
+from manifests.dates import timeless
+from manifests.fetch_times import FOLDER
+from manifests.storage import location, read_bytes
+from manifests.store import Dataset, open_dataset, read_manifest, write_bytes
+from manifests.transfer import files_of
 from pipeline.build import build
 from pipeline.config import BuildConfig, RunOptions
+from pipeline.retry import RetryRequest, retry
 from pipeline.sample_web.server import Served
 from tests.s3 import S3, serving_s3
 
@@ -33,8 +38,46 @@ def both(
     return open_dataset(root / "small"), open_dataset("s3://bucket/small")
 
 
+def files_there(root: Path) -> dict[str, bytes]:
+    """The bytes of every file that a dataset's manifest lists, but for times."""
+    names = [file.path for file in files_of(read_manifest(root)) if not file.path.startswith(FOLDER)]
+    return {name: read_bytes(root / name) for name in names}
+
+
 def test_a_build_to_a_store_is_the_local_build(both: tuple[Dataset, Dataset], s3: S3) -> None:
     here, there = both
     assert there.manifest.content_hash == here.manifest.content_hash
+    assert files_there(there.root) == files_there(here.root)
     assert there.manifest.name == "small"
     assert s3.faults.total() > 0
+
+
+def test_shards_that_nobody_has_published_are_not_mixed_with_a_builds_own(
+    both: tuple[Dataset, Dataset], s3: S3, tmp_path: Path, small_config: BuildConfig
+) -> None:
+    place = location("s3://bucket/another")
+    write_bytes(place / "shards/00000.tar", b"")
+    with pytest.raises(ValueError, match=r"another/shards/00000\.tar is there already"):
+        build(small_config, RunOptions(dataset=place, work=tmp_path, quiet=True))
+
+
+def test_a_dataset_elsewhere_needs_a_work_folder_here() -> None:
+    with pytest.raises(ValueError, match=r"is not on this machine.*Next: give --work DIR"):
+        RunOptions(dataset=location("s3://bucket/dataset"))
+
+
+def test_a_retry_in_a_store_ends_with_what_it_ends_with_here(
+    both: tuple[Dataset, Dataset], served: Served, tmp_path: Path
+) -> None:
+    for dataset in both:
+        request = RetryRequest(
+            dataset=dataset.root,
+            work=tmp_path / "work",
+            where=("reason=http_error",),
+            connect_to=served.connect_to,
+            quiet=True,
+        )
+        retry(request)
+    here, there = (read_manifest(dataset.root) for dataset in both)
+    assert here.history and timeless(here) == timeless(there)
+    assert files_there(both[0].root) == files_there(both[1].root)

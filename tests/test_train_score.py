@@ -167,4 +167,4 @@ def test_the_command_says_what_is_kept_and_where(
 
 def test_pairs_that_nobody_scored_are_not_added_to_a_scored_dataset(root: Path) -> None:
     with pytest.raises(ValueError, match="was scored by a trained model"):
-        open_extension(root / "scored")
+        open_extension(root / "scored", root / "scored/work")

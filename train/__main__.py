@@ -11,6 +11,8 @@ from typing import Annotated
 
 import tyro
 
+from manifests.places import Place
+from manifests.protocols import store_errors
 from manifests.store import write_bytes
 from train.config import TrainConfig
 from train.distributed import is_first
@@ -54,7 +56,7 @@ stand in the index (`scores`).
 class Fit:
     """What `fit` needs beside the recipe's own fields."""
 
-    data: Path  # a finished dataset, as `python -m pipeline build` writes it
+    data: Place  # a finished dataset, as `python -m pipeline build` writes it
     run: Path  # where the run lives; one that was begun there is taken up where it was
     config: Annotated[TrainConfig, tyro.conf.arg(name="")]
 
@@ -82,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except (TrainingError, OSError) as error:
+    except store_errors(TrainingError) as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -3,7 +3,6 @@
 Batch `step` is the same whoever asks for it and whenever, so the step is the whole position in the stream.
 """
 
-import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from torch import Tensor
 
+from manifests.storage import read_ranges
 from manifests.store import Dataset
 from train.config import TrainConfig
 from train.distributed import share_of
@@ -104,9 +104,11 @@ class PairReader:
     def _load(self, step: int, row_numbers: NDArray[np.int64]) -> Batch:
         epoch = step // self.steps_per_epoch
         pictures, captions, keys, bad_pictures = [], [], [], []
-        for row in map(self._row, row_numbers.tolist()):
+        rows = [self._row(number) for number in row_numbers.tolist()]
+        places = [(row.tar, row.offset, row.offset + row.num_bytes) for row in rows]
+        for row, data in zip(rows, read_ranges(places), strict=True):
             try:
-                pictures.append(self._pixels(row, epoch))
+                pictures.append(self._pixels(row, data, epoch))
                 captions.append(row.caption)
                 keys.append(row.key)
             except PICTURE_ERRORS as error:
@@ -125,10 +127,7 @@ class PairReader:
             bad_pictures=tuple(bad_pictures),
         )
 
-    def _pixels(self, row: _Row, epoch: int) -> NDArray[np.uint8]:
-        # Opened anew for every picture: a dataset has more shards than a process may have open files.
-        with row.tar.open("rb", buffering=0) as tar:
-            data = os.pread(tar.fileno(), row.num_bytes, row.offset)
+    def _pixels(self, row: _Row, data: bytes, epoch: int) -> NDArray[np.uint8]:
         randomness = random_bytes(self._config.seed, epoch, row.key)
         return training_pixels(data, self._config.model.image_side_px, self._config.data, randomness)
 

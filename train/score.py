@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from manifests.places import Place
 from manifests.schema import INDEX_SCHEMA, Change, Manifest, Shard
 from manifests.scores import REASON, STAGE_AFTER, Limits
 from manifests.select import Judged, write_selection
+from manifests.storage import read_bytes, read_table
 from manifests.store import (
     MANIFEST_NAME,
     Dataset,
@@ -40,9 +41,9 @@ class Score:
 
     run: Path
     """The run whose newest checkpoint scores."""
-    data: Path
+    data: Place
     """A finished dataset. It stays as it is."""
-    out: Path
+    out: Place
     """Where the new dataset goes; the same command goes on with it after a crash."""
     prompts: tuple[str, ...] = ()
     """NAME=FILE: lists of prompts, one per line, each a score of its own."""
@@ -116,7 +117,7 @@ def _is_finished(out: Path, asked: dict[str, Any]) -> bool:
         return True
     note = out / "work" / "score.json"
     if note.exists():
-        begun = json.loads(note.read_bytes())
+        begun = json.loads(read_bytes(note))
         changed = [name for name in asked if begun.get(name) != asked[name]]
         if changed:
             raise ValueError(
@@ -137,7 +138,7 @@ def _judged(source: Dataset, parts: Path, limits: Limits) -> Iterator[Judged]:
     """Yield the shards with their scores beside those that they had; a new score replaces one of its name."""
     for shard in source.manifest.shards:
         rows = source.read_index(shard)
-        scores = [dict(scores) for scores in pq.read_table(_part(parts, shard))["scores"].to_pylist()]
+        scores = [dict(scores) for scores in read_table(_part(parts, shard))["scores"].to_pylist()]
         had = rows["scores"].to_pylist() if "scores" in rows.column_names else [None] * len(rows)
         both = [list((dict(old or ()) | new).items()) for old, new in zip(had, scores, strict=True)]
         columns = {name: rows[name] for name in rows.column_names} | {"scores": pa.array(both, _TYPE)}

@@ -5,12 +5,10 @@ NAME           of a list of prompts: the highest cosine of a picture with any of
 NAME_share     with several lists: the softmax over the prompts of all, added up over those of this one
 """
 
-import os
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
 import torch
@@ -19,6 +17,7 @@ from torch import Tensor
 
 from manifests.schema import Shard
 from manifests.scores import check_name, number_or_none
+from manifests.storage import read_ranges
 from manifests.store import Dataset
 from train.trained import TrainedModel
 from train.transforms import PICTURE_ERRORS, evaluation_pixels
@@ -26,7 +25,6 @@ from train.transforms import PICTURE_ERRORS, evaluation_pixels
 CLIP = "clip"
 
 Scores = dict[str, float | None]
-Row = dict[str, Any]
 
 
 def read_prompts(entries: Sequence[str]) -> dict[str, list[str]]:
@@ -73,11 +71,12 @@ class Scorer:
     ) -> Iterator[Scores]:
         """Yield the scores of a shard's pairs in their order, None for pictures that cannot be read."""
         rows = source.read_index(shard, ["offset", "num_bytes", "caption"]).to_pylist()
-        with source.tar_path(shard).open("rb") as tar:
-            for start in range(0, len(rows), batch_size):
-                batch = rows[start : start + batch_size]
-                pictures = list(threads.map(lambda row: self._pixels(tar, row), batch))
-                yield from self.batch_scores(pictures, [row["caption"] for row in batch])
+        tar = source.tar_path(shard)
+        for start in range(0, len(rows), batch_size):
+            batch = rows[start : start + batch_size]
+            places = [(tar, row["offset"], row["offset"] + row["num_bytes"]) for row in batch]
+            pictures = list(threads.map(self._pixels, read_ranges(places)))
+            yield from self.batch_scores(pictures, [row["caption"] for row in batch])
 
     def batch_scores(
         self, pictures: Sequence[NDArray[np.uint8] | None], captions: Sequence[str]
@@ -110,9 +109,8 @@ class Scorer:
                 start = stop
         return columns
 
-    def _pixels(self, tar: IO[bytes], row: Row) -> NDArray[np.uint8] | None:
+    def _pixels(self, data: bytes) -> NDArray[np.uint8] | None:
         try:
-            data = os.pread(tar.fileno(), row["num_bytes"], row["offset"])
             return evaluation_pixels(data, self.trained.image_side_px)
         except PICTURE_ERRORS:
             return None

@@ -100,10 +100,10 @@ def _read_names(path: Path) -> list[str]:
 def _samples(tar: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
     """Yield each key of a webdataset tar with its files by suffix; the files of a sample are adjacent."""
     key, parts = "", dict[str, bytes]()
-    with tarfile.open(tar) as archive:
+    with tar.open("rb") as file, tarfile.open(fileobj=file) as archive:
         for member in archive:
-            file = archive.extractfile(member)
-            if file is None:
+            content = archive.extractfile(member)
+            if content is None:
                 continue
             folder, _, name = member.name.rpartition("/")
             stem, _, suffix = name.partition(".")
@@ -111,6 +111,6 @@ def _samples(tar: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
                 yield key, parts
                 parts = {}
             key = f"{folder}/{stem}"
-            parts[f".{suffix.lower()}"] = file.read()
+            parts[f".{suffix.lower()}"] = content.read()
     if parts:
         yield key, parts

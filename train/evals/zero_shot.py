@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from manifests.places import Place
 from train.evals.labelled import LabelledPictures, open_labelled
 from train.trained import TrainedModel
 from train.transforms import PICTURE_ERRORS, evaluation_pixels
@@ -34,7 +35,7 @@ class ZeroShot:
     """
 
     run: Path  # its newest checkpoint is evaluated
-    data: Path  # a folder per class, or webdataset tars with classnames.txt
+    data: Place  # a folder per class, or webdataset tars with classnames.txt
     name: str  # of the result: RUN/evals/zero_shot-<name>.json
     templates: str = (
         "simple"  # of train/evals/prompts, or a file: a JSON list, or one template per line, {} the class
