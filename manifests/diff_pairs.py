@@ -20,6 +20,7 @@ from manifests.spill import (
     MayHold,
     Records,
     Spill,
+    glimpses,
     is_among,
     key_numbers,
     num_range_bits,
@@ -60,7 +61,7 @@ def diff_pairs(old: Dataset, new: Dataset, folder: Path) -> tuple[OneSided, OneS
         one.add_only(mine[:, 0], theirs[:, 0])
         two.add_only(theirs[:, 0], mine[:, 0])
     by_pair = one.spill_pairs(), two.spill_pairs()
-    return two.explain(*by_pair, one.folder), one.explain(*by_pair[::-1], two.folder)
+    return two.explain(*by_pair, one), one.explain(*by_pair[::-1], two)
 
 
 def _index_hashes(manifest: Manifest) -> set[str]:
@@ -75,8 +76,8 @@ class _Side:
         self.folder = folder
         self._dataset, self._bits = dataset, range_bits
         self._shards = [shard for shard in dataset.manifest.shards if shard.index.sha256 not in shared]
-        self._only = self._spill("only")
-        self._may_be_only = MayHold(sum(shard.num_pairs for shard in self._shards))
+        self._only, num_pairs = self._spill("only"), sum(shard.num_pairs for shard in self._shards)
+        self._may_be_only, self.may_be_asked = (MayHold(num_pairs) for _ in range(2))
 
     def _spill(self, name: str, width: int = 1) -> Spill:
         return Spill(self.folder / name, self._bits, width)
@@ -101,17 +102,18 @@ class _Side:
             keys = key_numbers(self._read(shard, ["key"])["key"])
             mask = self._may_be_only.mask(keys[:, 0])
             if mask.any():
-                hashes = _hashes_of(self._read(shard, ["url", "caption"]).filter(pa.array(mask)))
-                candidates.add(np.column_stack([keys[mask], hashes]))
+                pairs = self._read(shard, ["url", "caption"]).filter(pa.array(mask))
+                self.may_be_asked.add(glimpses(pairs["url"], pairs["caption"]))
+                candidates.add(np.column_stack([keys[mask], _hashes_of(pairs)]))
         for records, only in zip(candidates.ranges(), self._only.ranges(), strict=True):
             by_pair.add(records[is_among(records[:, 0], only[:, 0])][:, [2, 0, 1]])
         return by_pair
 
-    def explain(self, theirs: Spill, mine: Spill, folder: Path) -> OneSided:
+    def explain(self, theirs: Spill, mine: Spill, other: "_Side") -> OneSided:
         """Return what this dataset says of the pairs that only the other one has."""
         codes = _Codes(self._dataset.manifest)
-        said = self._rejections(theirs, codes)
-        by_key, counts = Spill(folder / "explained", self._bits, 3), Counter[int]()
+        said = self._rejections(theirs, other.may_be_asked, codes)
+        by_key, counts = other._spill("explained", 3), Counter[int]()
         for records, pairs, rejected in zip(theirs.ranges(), mine.ranges(), said.ranges(), strict=True):
             found = _codes_for(records[:, 0], pairs[:, 0], rejected)
             counts.update(dict(enumerate(np.bincount(found, minlength=2).tolist())))
@@ -120,19 +122,16 @@ class _Side:
         reasons = {names[code]: count for code, count in counts.most_common() if count}
         return OneSided(num_pairs=by_key.num_records, reasons=reasons, by_key=by_key, names=names)
 
-    def _rejections(self, of: Spill, codes: "_Codes") -> Spill:
+    def _rejections(self, of: Spill, may_be_asked: MayHold, codes: "_Codes") -> Spill:
         """Return the hashes of this dataset's rejected pairs that may be some of these, each with a code."""
-        said, may_hold = self._spill("rejections", 2), MayHold(of.num_records)
-        for records in of.ranges():
-            may_hold.add(records[:, 0])
+        said = self._spill("rejections", 2)
         files = [file.path for file in self._dataset.manifest.files if file.path.startswith("rejections/")]
         for path in files if of.num_records else ():
             columns = ["stage", "reason", "url", "caption"]
             for batch in open_parquet(self._dataset.root / path).iter_batches(columns=columns):
                 table = pa.table(batch)
-                hashes = _hashes_of(table)
-                mask = may_hold.mask(hashes)
-                said.add(np.column_stack([hashes[mask], codes.of(table.filter(pa.array(mask)))]))
+                asked = table.filter(pa.array(may_be_asked.mask(glimpses(table["url"], table["caption"]))))
+                said.add(np.column_stack([_hashes_of(asked), codes.of(asked)]))
         return said
 
     def _read(self, shard: Shard, columns: list[str]) -> pa.Table:

@@ -140,3 +140,26 @@ def pair_hashes(urls: Sequence[str], captions: Sequence[str]) -> Hashes:
         for url, caption in zip(urls, captions, strict=True)
     )
     return np.frombuffer(digest, ">u8").astype(np.uint64)
+
+
+def glimpses(urls: pa.ChunkedArray, captions: pa.ChunkedArray) -> Hashes:
+    """Return a weak hash of each URL and caption, by their ends and lengths alone: the same of equal pairs, and
+    mostly another of others. It takes a tenth of the time of `pair_hashes`.
+    """
+    mixed = np.zeros(len(urls), np.uint64)
+    for texts, odd in ((urls, 0x9E3779B97F4A7C15), (captions, 0xC2B2AE3D27D4EB4F)):
+        ends, lengths = _ends(texts.combine_chunks())
+        mixed = (mixed ^ ends ^ (lengths << np.uint64(48))) * np.uint64(odd)
+        mixed ^= mixed >> np.uint64(29)
+    return mixed * np.uint64(0xD6E8FEB86659FD93)
+
+
+def _ends(texts: pa.Array) -> tuple[Hashes, Hashes]:
+    """Return the last 8 bytes of each text as a number, zeros before a shorter one, and how long it is."""
+    offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    lengths = np.diff(offsets)
+    back = np.arange(8, 0, -1)
+    places = offsets[1:, None] - back
+    data = np.frombuffer(texts.buffers()[2] or b"\0", np.uint8)
+    last = np.where(back <= lengths[:, None], data[np.maximum(places, 0)], 0).astype(np.uint8)
+    return last.view(np.uint64).ravel(), lengths.astype(np.uint64)

@@ -11,7 +11,7 @@ import pytest
 from manifests import spill
 from manifests.__main__ import main
 from manifests.diff_pairs import NOT_SEEN, OTHER_PICTURE, OneSided, diff_pairs
-from manifests.spill import MayHold, Spill, is_among, key_numbers, places_in
+from manifests.spill import MayHold, Spill, glimpses, is_among, key_numbers, places_in
 from manifests.store import Dataset, open_dataset
 from tests.bare_datasets import Row, pair, rejected, write_bare
 
@@ -140,6 +140,16 @@ def test_places_in_a_sorted_array_are_those_of_a_list() -> None:
     expected = [some.tolist().index(each) if each in some else -1 for each in asked.tolist()]
     assert places_in(asked, some).tolist() == expected
     assert is_among(asked, some).tolist() == [each >= 0 for each in expected]
+
+
+def test_a_glimpse_is_the_same_wherever_a_pair_stands_and_others_differ() -> None:
+    urls = [f"https://host.example/{number}.jpg" for number in range(500)] + ["", "a", None, "é"]
+    captions = [f"caption {number % 7}" for number in range(500)] + ["short", "", None, "x"]
+    table = pa.table({"url": urls, "caption": captions})
+    whole = glimpses(table["url"], table["caption"]).tolist()
+    parts = [table.slice(start, 9) for start in range(0, 504, 9)]
+    assert [each for part in parts for each in glimpses(part["url"], part["caption"]).tolist()] == whole
+    assert len(set(whole)) == len(whole)
 
 
 def test_keys_as_numbers_are_those_that_int_reads() -> None:
