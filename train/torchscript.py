@@ -6,6 +6,7 @@ bytes, `code/` is a program, which nobody here reads. `torch.jit.load` would run
 
 import io
 import pickle
+import struct
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -38,6 +39,7 @@ BROKEN_PICKLE = (
     RuntimeError,
     TypeError,
     ValueError,
+    struct.error,
 )
 
 
