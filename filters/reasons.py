@@ -35,6 +35,7 @@ class Reason(StrEnum):
     DUPLICATE_PAIR = "duplicate_pair"
     DUPLICATE_URL = "duplicate_url"
     CAPTION_COMMON = "caption_common"
+    KNOWN_URL = "known_url"
     # cap, final_cap
     OVER_CAP = "over_cap"
     # fetch

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +17,7 @@ from manifests.schema import Manifest
 from manifests.storage import location
 from manifests.store import read_manifest, write_table
 from pipeline.build import build
+from pipeline.build_more import ExtendRequest, defaults_of, extend
 from pipeline.config import BuildConfig, RunOptions
 from pipeline.doctor import DoctorRequest, examine
 from pipeline.limits import Fetch
@@ -38,11 +39,21 @@ USAGE = """Build a dataset of (image, text) pairs.
     python -m pipeline build laptop --queries terms.txt --table.paths urls.parquet --dataset runs/mine
     python -m pipeline build laptop --queries terms.txt --folder.paths photos --folder.templates 'a {}.'
 
+Add to a finished one: python -m pipeline build --extend runs/mine --help
 Predict what that takes: python -m pipeline plan --help
 See whether this machine is fit: python -m pipeline doctor
 Try again what could not be fetched: python -m pipeline retry --help
 Make a list of search terms: python -m pipeline queries --help
 List the pictures of an evaluation set, to keep them out: python -m pipeline hashes --help
+"""
+EXTEND_USAGE = """Add new terms or a new crawl to a finished dataset, into new shards; the old ones stay.
+
+    python -m pipeline build --extend runs/mine --queries more-terms.txt
+    python -m pipeline build --extend runs/mine --table.paths new-urls.parquet
+
+New terms are looked for where the dataset's were, or where you say; terms that it has are passed over.
+Without --queries, say where to look. No URL that was asked for is asked for again. Settings are the dataset's
+own but for those that are given. An addition that was cut short goes on with the same command.
 """
 QUERIES_USAGE = """Make a list of search terms from Wikipedia's words, bigrams and titles and WordNet's names.
 
@@ -106,7 +117,10 @@ def main(arguments: list[str]) -> int:
 
 
 def build_command(arguments: list[str]) -> None:
-    """Build a dataset by a recipe."""
+    """Build a dataset by a recipe, or add to one."""
+    if values_of("--extend", arguments):
+        extend_command(arguments)
+        return
     name, *rest = arguments or [""]
     if name in ("", "-h", "--help"):
         if name:
@@ -119,6 +133,43 @@ def build_command(arguments: list[str]) -> None:
     about = f"{RECIPES[name].__doc__}\n\n{USAGE}"
     recipe: Recipe = tyro.cli(Recipe, default=RECIPES[name](), args=rest, prog=prog, description=about)
     print_result(run(recipe), recipe.run)
+
+
+def extend_command(arguments: list[str]) -> None:
+    """Add new terms or a new crawl to a finished dataset."""
+    if not arguments[0].startswith("--"):
+        raise ValueError(f"{arguments[0]!r} before --extend: the dataset says how it is built, leave it out")
+    # The dataset is read first: its settings are the defaults that --help shows.
+    place = location(values_of("--extend", arguments)[-1])
+    config = defaults_of(place, new_terms=bool(values_of("--queries", arguments)))
+    request = tyro.cli(
+        ExtendRequest,
+        default=ExtendRequest(extend=place, config=config),
+        args=arguments,
+        prog="python -m pipeline build",
+        description=EXTEND_USAGE,
+    )
+    with ExitStack() as stack:
+        options = request.run
+        if request.sample_web:
+            served = stack.enter_context(serving_world(request.sample_web))
+            options = replace(options, connect_to=(*options.connect_to, *served.connect_to))
+        print_change(extend(request.config, options), "found")
+
+
+def values_of(flag: str, arguments: list[str]) -> list[str]:
+    """Return what a flag is given, as --flag VALUE or --flag=VALUE."""
+    apart = [value for name, value in pairwise(arguments) if name == flag]
+    return apart + [word.partition("=")[2] for word in arguments if word.startswith(f"{flag}=")]
+
+
+def print_change(manifest: Manifest, tried: str) -> None:
+    """Print what the last change of a dataset tried, gained and dropped, and what the dataset holds."""
+    change = manifest.history[-1]
+    print(f"\n{tried:<10}{change.num_tried:>9,}\ngained    {change.num_gained:>9,} pairs")
+    for reason, count in sorted(change.dropped.items(), key=lambda item: -item[1]):
+        print(f"dropped   {count:>9,} {reason}")
+    print(f"holds     {manifest.num_pairs:>9,} pairs in {len(manifest.shards)} shards")
 
 
 def queries_command(arguments: list[str]) -> None:
@@ -164,7 +215,7 @@ def plan_command(arguments: list[str]) -> None:
 def retry_command(arguments: list[str]) -> None:
     """Fetch failures of a finished dataset again."""
     # The dataset is read first: its limits are the defaults that --help shows.
-    given = [value for name, value in pairwise(arguments) if name == "--dataset"]
+    given = values_of("--dataset", arguments)
     limits = limits_of(location(given[-1])) if given else Fetch()
     request = tyro.cli(
         RetryRequest,
@@ -178,11 +229,7 @@ def retry_command(arguments: list[str]) -> None:
     if len(manifest.history) == len(before.history):
         print(f"nothing to try again: no failure in {request.dataset} meets {' '.join(request.where)}")
         return
-    change = manifest.history[-1]
-    print(f"\ntried     {change.num_tried:>9,} pairs again\ngained    {change.num_gained:>9,} pairs")
-    for reason, count in sorted(change.dropped.items(), key=lambda item: -item[1]):
-        print(f"dropped   {count:>9,} {reason}")
-    print(f"holds     {manifest.num_pairs:>9,} pairs in {len(manifest.shards)} shards")
+    print_change(manifest, "tried")
 
 
 def doctor_command(arguments: list[str]) -> int:

@@ -24,6 +24,7 @@ from pipeline.balance import CountPerQuery, find_caps, read_caps
 from pipeline.config import BuildConfig, RunOptions
 from pipeline.crawl import Crawl
 from pipeline.dedup import FindCopies
+from pipeline.extend import completed
 from pipeline.fetch.contact import check_contact
 from pipeline.fetch.live import LiveFetch
 from pipeline.fetch.stage import FetchUnits
@@ -49,7 +50,7 @@ def build(config: BuildConfig, options: RunOptions) -> Manifest:
     """
     with begun(config, options) as job:
         if (options.dataset / MANIFEST_NAME).exists():
-            return read_manifest(options.dataset)
+            return completed(options.dataset, options.work_folder)
         if not (job.options.dataset / MANIFEST_NAME).exists():
             job.run_phases(FIND)
             job = run_rounds(job)
@@ -140,7 +141,7 @@ def keep_best(job: Job, out: Path) -> None:
 
 def count_supply(job: Job, out: Path) -> None:
     """Find each term's cap among what is left."""
-    room = room_beside(job.base_parts(), job, "supply", out)
+    room = room_beside(job.had_parts(), job, "supply", out)
     find_caps(job.parts("kept"), final_pool(job), room, out, job.runner("supply"))
 
 

@@ -1,6 +1,6 @@
 """Captions that stand at very many addresses say nothing of any picture: counted over the whole dataset."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import apache_beam as beam
@@ -24,14 +24,21 @@ class DropCommonCaptions(beam.PTransform):
     The pairs in the parts have distinct URLs. Captions are compared by their words.
     """
 
-    def __init__(self, folder: Path, max_urls: int, stage: str, num_buckets: int) -> None:
+    def __init__(
+        self, folder: Path, max_urls: int, stage: str, num_buckets: int, before: Sequence[Part] = ()
+    ) -> None:
+        """`before`: pairs of an earlier build, whose captions count, too."""
         super().__init__()
         self.folder, self.max_urls, self.stage, self.num_buckets = folder, max_urls, stage, num_buckets
+        self.before = before
 
     def expand(self, names: beam.PCollection) -> beam.PCollection:
+        written = names | "each part" >> beam.Map(lambda name, folder: Part(folder, name), self.folder)
+        before = names.pipeline | "each part of an earlier build" >> beam.Create(self.before)
         common = (
-            names
-            | "count captions" >> beam.FlatMap(count_captions, self.folder, self.num_buckets)
+            (written, before)
+            | "all parts" >> beam.Flatten()
+            | "count captions" >> beam.FlatMap(count_captions, self.num_buckets)
             | "by caption" >> GroupBlocks()
             | "find common ones" >> beam.FlatMap(find_common, self.max_urls)
         )
@@ -53,9 +60,9 @@ def hashes_of(part: Part) -> np.ndarray:
     return np.fromiter(hashes, dtype=np.int64, count=len(rows))
 
 
-def count_captions(name: str, folder: Path, num_buckets: int) -> Iterator[tuple[int, bytes]]:
+def count_captions(part: Part, num_buckets: int) -> Iterator[tuple[int, bytes]]:
     """Yield (bucket, block) of a part's distinct captions, as hashes, and how often each stands there."""
-    hashes = hashes_of(Part(folder, name))
+    hashes = hashes_of(part)
     hashes, counts = np.unique(hashes[hashes != OWN], return_counts=True)
     yield from split(pa.table({"hash": hashes, "count": counts}), hashes % num_buckets)
 

@@ -16,7 +16,7 @@ from manifests.dates import now
 from manifests.locks import held
 from manifests.publishing import next_shard_number
 from manifests.schema import SCHEMA_VERSION
-from manifests.store import MANIFEST_NAME, read_manifest, write_bytes
+from manifests.store import MANIFEST_NAME, Dataset, write_bytes
 from pipeline.config import BuildConfig, RunOptions
 from pipeline.fetch.peer import check_engine
 from pipeline.limits import Network
@@ -24,6 +24,7 @@ from pipeline.parts import Part, index_parts, parts_in
 from pipeline.progress import num_files, shown
 from pipeline.records import Query
 from pipeline.references import references_of
+from pipeline.rematch import NewTerms, RematchedPart
 from pipeline.runners import run
 from pipeline.score import check_scores
 from pipeline.terms import read_terms
@@ -43,8 +44,10 @@ class Job:
     options: RunOptions
     queries: list[Query]
     round: int = 1
-    base: Path | None = None
+    base: Dataset | None = None
     """The finished dataset that this build adds to; its own `options.dataset` is where the addition grows."""
+    new_terms: NewTerms | None = None
+    """Those of `queries` that the base was not matched against."""
 
     def at_round(self, number: int) -> "Job":
         """Return the same build seen from another round."""
@@ -82,12 +85,19 @@ class Job:
 
     def base_parts(self) -> list[Part]:
         """Return the shards of the dataset that is added to, as parts of pictures without units."""
-        return index_parts(self.base) if self.base else []
+        return index_parts(self.base.root) if self.base else []
+
+    def had_parts(self) -> list[Part]:
+        """Return the same, with all terms of this build in the pairs' `query_ids`."""
+        parts = self.base_parts()
+        if self.new_terms is None:
+            return parts
+        return [RematchedPart(part.folder, part.name, self.new_terms) for part in parts]
 
     @property
     def next_shard(self) -> int:
         """The number of the first shard that this build writes: none is ever used again."""
-        return next_shard_number(read_manifest(self.base)) if self.base else 0
+        return next_shard_number(self.base.manifest) if self.base else 0
 
     def run_phases(self, phases: Mapping[str, "Phase"]) -> None:
         """Run phases that have not ended, one after the other, and mark each as ended."""
@@ -172,7 +182,8 @@ def _check_nothing_there(dataset: Path) -> None:
     """Refuse to mix a build's shards with others: of one whose work folder is lost, or of somebody else."""
     if not (dataset / MANIFEST_NAME).exists():
         for folder in ("shards", "index"):
-            if there := next(iter((dataset / folder).glob("*.*")), None):
+            # Not what killed processes were writing (".00000.tar.77.tmp"), which is cleared away at the end.
+            if there := next(iter((dataset / folder).glob("[!.]*.*")), None):
                 raise ValueError(
                     f"{there} is there already, of no dataset and not of this build: remove it with what is "
                     "beside it, or give another --dataset"

@@ -8,6 +8,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from apache_beam.utils.shared import Shared
 
 from filters.checks import screen_captions
@@ -23,6 +24,7 @@ from manifests.store import write_bytes, write_table
 from pipeline.blocks import GroupBlocks, num_buckets_for, split, unpack
 from pipeline.common import DropCommonCaptions
 from pipeline.config import BuildConfig
+from pipeline.known import Known
 from pipeline.parts import REJECTIONS, Part, sum_of, write_part
 from pipeline.records import PAIR_SCHEMA, Query, Rejection, reject, rejections_table, to_table
 
@@ -45,14 +47,16 @@ class MatchCandidates(beam.PTransform):
         config: BuildConfig,
         evaluated: dict[str, str],
         out: Path,
+        known: Known | None = None,
     ) -> None:
-        """`evaluated`: captions of evaluation sets, as words, and whose they are."""
+        """`evaluated`: captions of evaluation sets, as words, and whose they are. `known`: what the dataset
+        knows that is added to."""
         super().__init__()
         self.parts, self.queries, self.config, self.out = parts, queries, config, out
-        self.evaluated = evaluated
+        self.evaluated, self.known = evaluated, known
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
-        num_buckets = num_buckets_for(sum_of(self.parts))
+        num_buckets = self.known.num_buckets if self.known else num_buckets_for(sum_of(self.parts))
         names = (
             begin
             | "each part of candidates" >> beam.Create(self.parts)
@@ -61,12 +65,13 @@ class MatchCandidates(beam.PTransform):
                 ScreenCandidates(self._write_terms(), self.config, self.evaluated, self.out, num_buckets)
             )
             | "by URL" >> GroupBlocks()
-            | "drop repeats" >> beam.Map(drop_repeats, out=self.out)
+            | "drop repeats" >> beam.Map(drop_repeats, out=self.out, known=self.known)
         )
         max_urls = self.config.max_urls_per_caption
         if max_urls is None:
             return names
-        return names | "captions" >> DropCommonCaptions(self.out, max_urls, DISTINCT, num_buckets)
+        before = self.known.captions if self.known else ()
+        return names | "captions" >> DropCommonCaptions(self.out, max_urls, DISTINCT, num_buckets, before)
 
     def _write_terms(self) -> Path:
         """Write the terms, one to a line, from where each process reads them: 500,000 are no luggage."""
@@ -151,16 +156,17 @@ def _find(candidate: Row, index: QueryIndex, config: BuildConfig) -> Drop | tupl
     return (address, query_ids) if query_ids else Drop(Reason.NO_QUERY, "no search term in the caption")
 
 
-def drop_repeats(group: tuple[int, Iterable[bytes]], out: Path) -> str:
+def drop_repeats(group: tuple[int, Iterable[bytes]], out: Path, known: Known | None = None) -> str:
     """Keep one pair per URL, the one whose caption stood in the best place, with all searches that found it;
-    what repeats it, also with other captions, is dropped."""
+    what repeats it, also with other captions, is dropped, and what an earlier build has asked for."""
     bucket, blocks = group
     name = f"{bucket:05d}"
-    rows = unpack(blocks, sort_by="pair_id").to_pylist()
+    table = unpack(blocks, sort_by="pair_id")
+    table, rejections = _not_known(bucket, table, known) if known else (table, [])
+    rows = table.to_pylist()
     rows.sort(key=_preference)
     kept: dict[str, Row] = {}
     searches: dict[str, set[str]] = {}
-    rejections = []
     for row in rows:
         searches.setdefault(row["url"], set()).update(row["found_by"] or [])
         first = kept.setdefault(row["url"], row)
@@ -177,6 +183,14 @@ def drop_repeats(group: tuple[int, Iterable[bytes]], out: Path) -> str:
     pairs = sorted(kept.values(), key=itemgetter("pair_id"))
     write_part(out, name, pa.Table.from_pylist(pairs, schema=PAIR_SCHEMA), rejections)
     return name
+
+
+def _not_known(bucket: int, table: pa.Table, known: Known) -> tuple[pa.Table, list[Rejection]]:
+    asked = pa.array(known.has(bucket, table["url"].to_pylist()))
+    drop = Drop(Reason.KNOWN_URL, "asked for before, in the dataset that is added to")
+    return table.filter(pc.invert(asked)), [
+        reject(DISTINCT, drop, row) for row in table.filter(asked).to_pylist()
+    ]
 
 
 def _preference(row: Row) -> tuple[int, str, str, list[str], str, str, int]:

@@ -17,13 +17,14 @@ from manifests.places import Place
 from manifests.schema import Manifest
 from manifests.storage import read_table
 from manifests.store import read_manifest
+from pipeline.addition import Addition, publish_extension
 from pipeline.build import WRITE, fetch_phases
 from pipeline.config import RunOptions
-from pipeline.extend import Extension, config_of, open_extension, publish_extension
+from pipeline.extend import Extension, config_of, open_extension
 from pipeline.fetch.peer import check_engine
 from pipeline.job import Job, Phase
 from pipeline.limits import Fetch
-from pipeline.parts import write_part
+from pipeline.parts import sum_of, write_part
 from pipeline.pool import EVERY, Caps, Pool
 from pipeline.records import PAIR_SCHEMA, TRIED_STAGES
 from pipeline.select import SelectPairs
@@ -131,7 +132,10 @@ def retry(request: RetryRequest) -> Manifest:
         job = extension.job(config, options)
         phases = _phases(extension, where)
         job.run_phases(phases)
-        return publish_extension(extension, job, list(phases), "retry", asked, where.mask)
+        addition = Addition(
+            kind="retry", request=asked, num_tried=sum_of(job.parts("selected")), tried=where.mask
+        )
+        return publish_extension(extension, job, list(phases), addition)
 
 
 def request_of(where: Where, fetch: Fetch, built_with: Fetch) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def _cap(job: Job, earlier: tuple[Caps, ...]) -> Caps:
 def room_in_round(job: Job, out: Path) -> np.ndarray:
     """Return int64 (number of terms,): the pairs that each term lacks before this round."""
     before = job.at_round(job.round - 1).parts("kept") if job.round > 1 else []
-    return room_beside([*job.base_parts(), *before], job, "demand", out)
+    return room_beside([*job.had_parts(), *before], job, "demand", out)
 
 
 def room_beside(parts: list[Part], job: Job, label: str, out: Path) -> np.ndarray:
