@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from upath import UPath
 
-from manifests.protocols import patiently
+from manifests.protocols import first_line, patiently, store_errors
 from manifests.storage import check_writable, is_local, read_bytes
 
 LOCK = "lock"
@@ -93,4 +93,9 @@ def _created(lock: Path, data: bytes) -> bool:
         patiently(lambda: fs.pipe_file(place, data, mode="create"))
     except FileExistsError:
         return False
+    except store_errors() as error:
+        raise ValueError(
+            f"dataset: nothing can be written to {lock.parent.parent}: {first_line(error)}. "
+            "Next: check its name, the credentials and what they allow"
+        ) from error
     return True

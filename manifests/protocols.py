@@ -75,6 +75,11 @@ def store_errors(*others: type[Exception]) -> tuple[type[Exception], ...]:
     return (OSError, *others, *found)
 
 
+def first_line(error: Exception) -> str:
+    """Return what an error says, in one line: that of hdfs:// has a hundred, one for each place of Java's."""
+    return (str(error).splitlines() or [repr(error)])[0]
+
+
 def patiently(do: Callable[[], Result]) -> Result:
     """Return what `do` returns, which is called again where a store fails, for some 20 s in all."""
     for pause_s in PAUSES_S:

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from manifests.protocols import store_errors
+from manifests.protocols import first_line, store_errors
 from manifests.schema import (
     SCHEMA_VERSION,
     Change,
@@ -139,7 +139,7 @@ def read_manifest(root: Path) -> Manifest:
             f"Next: python -m pipeline build --dataset {root}"
         ) from error
     except store_errors() as error:
-        raise DatasetError(f"{root} cannot be read: {error}") from error
+        raise DatasetError(f"{root} cannot be read: {first_line(error)}") from error
 
 
 def write_manifest(root: Path, manifest: Manifest) -> None:

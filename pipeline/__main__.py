@@ -76,7 +76,10 @@ DOCTOR_USAGE = """Say whether this machine is fit for a build, and what to do wh
     python -m pipeline doctor
     python -m pipeline doctor --dataset runs/mine --workers 4 --host upload.wikimedia.org --json
 
-One line each: names, open files, proxy, disk, processors, memory; with --host also clock and throughput.
+    python -m pipeline doctor --dataset s3://bucket/mine --work /scratch/mine
+
+One line each: names, open files, proxy, disk or store, processors, memory; with --host also clock and
+throughput.
 Exit status 1 where a build would fail.
 """
 HASHES_USAGE = """Write down the hashes (and captions) of pictures that no dataset must hold again.

@@ -8,6 +8,7 @@ import statistics
 import tempfile
 import time
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,6 +18,10 @@ from typing import Literal
 
 from filters.reasons import Drop
 from filters.urls import host_of
+from manifests.places import Place
+from manifests.protocols import first_line, store_errors
+from manifests.storage import is_local, read_bytes
+from manifests.store import write_bytes
 from pipeline.fetch.answers import Answer
 from pipeline.fetch.client import open_client
 from pipeline.fetch.names import system_lookup
@@ -30,6 +35,7 @@ NAMES = (
     *("cdn.shopify.com", "images.unsplash.com", "www.bbc.co.uk", "www.lemonde.fr", "data.commoncrawl.org"),
 )
 PROBE_BYTES = 64 * 1024 * 1024
+STORE_PROBE_BYTES = 8 * 1024 * 1024
 THROUGHPUT_S = 3.0
 # Beside the downloads: staging tars of open units, shards, pipes, the Beam worker's own.
 OTHER_FILES = 256
@@ -55,8 +61,10 @@ class DoctorRequest:
 
     host: str = ""
     """A host (or a whole URL) to measure: the clock against its own, and how fast it gives."""
-    dataset: Path = Path("runs")
-    """Where datasets are to be written."""
+    dataset: Place = Path("runs")
+    """Where datasets are to be written: a folder, or s3://bucket/name."""
+    work: Path | None = None
+    """Where a build's own files are to lie, as for build."""
     names: tuple[str, ...] = NAMES
     """Names to look up."""
     fetch: Fetch = field(default_factory=Fetch)
@@ -73,7 +81,12 @@ def examine(request: DoctorRequest) -> Iterator[Finding]:
     yield check_names(request.names)
     yield check_files(request.fetch.max_concurrency)
     yield check_proxy(urllib.request.getproxies())
-    yield from check_disk(request.dataset)
+    if is_local(request.dataset):
+        yield from check_disk(request.dataset)
+    else:
+        yield from check_store(request.dataset)
+    if request.work or not is_local(request.dataset):
+        yield from check_disk(request.work or Path())
     yield check_processors(request.workers)
     yield check_memory(request.workers)
     if request.host:
@@ -133,6 +146,27 @@ def check_proxy(proxies: dict[str, str]) -> Finding:
         figure=f"set for {', '.join(sorted(named))}, but pictures are fetched directly",
         fix="run where hosts can be reached without a proxy, which could not see that addresses are public",
     )
+
+
+def check_store(place: Path) -> Iterator[Finding]:
+    """Write, read and remove a probe where a dataset is to lie: is it allowed, and how fast?"""
+    probe, data = place / f"probe-{uuid.uuid4().hex}", os.urandom(STORE_PROBE_BYTES)
+    started = time.monotonic()
+    try:
+        write_bytes(probe, data)
+        written = time.monotonic()
+        came_back = read_bytes(probe) == data
+        finished = time.monotonic()
+        probe.unlink()
+    except store_errors(ValueError) as error:
+        figure = f"{place} cannot be written to: {first_line(error)}"
+        fix = "check the bucket's name, its region, the credentials and what they allow"
+        yield Finding(name="store", level="fail", figure=figure, fix=fix)
+        return
+    speeds = [len(data) / 1e6 / seconds for seconds in (written - started, finished - written)]
+    figure = f"{speeds[0]:,.1f} MB/s written to {place}, {speeds[1]:,.1f} MB/s read"
+    fix = "" if came_back else "the store gives other bytes than it was given: use another"
+    yield Finding(name="store", level="ok" if came_back else "fail", figure=figure, fix=fix)
 
 
 def check_disk(folder: Path) -> Iterator[Finding]:

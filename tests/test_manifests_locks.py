@@ -46,3 +46,9 @@ def test_a_lock_that_a_killed_process_left_is_taken_up_in_its_work_folder_alone(
     with held(dataset, tmp_path / "one"):
         assert json.loads(left)["owner"] == json.loads((dataset / "work/lock").read_bytes())["owner"]
     assert not (dataset / "work/lock").exists()
+
+
+def test_a_bucket_that_is_not_there_is_refused_in_one_line(s3: S3) -> None:
+    told = r"nothing can be written to s3://elsewhere/dataset: .* Next: check"
+    with pytest.raises(ValueError, match=told), held(location("s3://elsewhere/dataset")):
+        pass

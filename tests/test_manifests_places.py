@@ -76,3 +76,14 @@ def test_a_busy_web_server_is_asked_again(tmp_path: Path) -> None:
         web.num_to_fail = 2
         assert open_dataset(f"{web.url}/shapes").manifest.num_pairs == 8
         assert web.requests["/data/shapes/manifest.json"] == 3
+
+
+def test_an_answer_of_a_web_server_that_is_cut_is_asked_for_again(tmp_path: Path) -> None:
+    make_dataset(tmp_path / "shapes")
+    with serving_folder(tmp_path) as web:
+        web.num_to_cut = 1
+        dataset = open_dataset(f"{web.url}/shapes")
+        web.num_to_cut = 1
+        shard = dataset.manifest.shards[0]
+        assert dataset.read_picture(shard, dataset.read_index(shard).to_pylist()[0]) == make_picture(0)
+        assert web.num_to_cut == 0

@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import s3fs
 
 from manifests import storage
+from manifests.protocols import patiently
 from manifests.storage import location
-from manifests.store import write_bytes, write_table
+from manifests.store import open_dataset, write_bytes, write_table
+from manifests.transfer import files_of, transfer
+from tests.fakes import make_dataset
 from tests.s3 import S3, serving_s3
 
 
@@ -84,3 +88,34 @@ def test_an_upload_that_is_given_up_leaves_what_was_there(s3: S3) -> None:
         temporary.write_bytes(b"new")
         raise RuntimeError
     assert place.read_bytes() == b"old"
+
+
+def test_what_another_process_writes_and_removes_is_seen_at_once(s3: S3) -> None:
+    root, other = location("s3://bucket/seen"), s3fs.S3FileSystem(skip_instance_cache=True)
+    write_bytes(root / "mine", b"")
+    assert [path.name for path in root.glob("*")] == ["mine"]
+    other.pipe_file("bucket/seen/theirs", b"")
+    assert sorted(path.name for path in root.glob("*")) == ["mine", "theirs"]
+    other.rm_file("bucket/seen/mine")
+    assert not (root / "mine").exists()
+
+
+def test_a_copy_takes_one_request_for_each_small_file_and_is_not_done_twice(s3: S3, tmp_path: Path) -> None:
+    make_dataset(tmp_path / "shapes", num_pairs=40)
+    s3.requests.clear()
+    for _ in range(2):
+        transfer(tmp_path / "shapes", location("s3://bucket/shapes"), tmp_path / "journal")
+    num_files = len(list(files_of(open_dataset(tmp_path / "shapes").manifest)))
+    assert s3.requests == {"PUT": num_files + 2}  # the manifest each time
+
+
+def test_a_failure_that_will_be_so_again_is_told_of_at_once() -> None:
+    calls = []
+
+    def fails() -> None:
+        calls.append(1)
+        raise PermissionError("not yours")
+
+    with pytest.raises(PermissionError, match="not yours"):
+        patiently(fails)
+    assert len(calls) == 1

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import pipeline.__main__
+from manifests.storage import location
 from pipeline.doctor import (
     check_clock,
     check_disk,
@@ -17,10 +18,12 @@ from pipeline.doctor import (
     check_names,
     check_processors,
     check_proxy,
+    check_store,
     free_memory,
 )
 from pipeline.limits import Fetch
 from pipeline.sample_web.server import Resource, Served, Web, serving
+from tests.s3 import serving_s3
 
 QUICK = Fetch(contact="you@example.org", max_tries=1, timeout_s=2.0, per_host_interval_s=0.05)
 
@@ -96,3 +99,17 @@ def test_a_host_that_does_not_answer_fails_the_command(
     assert status == 1
     assert findings["names"]["level"] == "ok"
     assert findings["throughput"]["figure"].startswith("no answer from closed.sample.test: connection_failed")
+
+
+def test_a_store_is_written_to_read_and_left_as_it_was() -> None:
+    with serving_s3() as s3:
+        (finding,) = check_store(location("s3://bucket/dataset"))
+        assert finding.level == "ok" and "MB/s written to s3://bucket/dataset" in finding.figure
+        assert s3.requests["DELETE"] + s3.requests["POST"] == 1
+        assert list(location("s3://bucket/dataset").glob("*")) == []
+
+
+def test_a_bucket_that_is_not_there_is_told_of() -> None:
+    with serving_s3():
+        (finding,) = check_store(location("s3://another/dataset"))
+    assert finding.level == "fail" and "s3://another/dataset cannot be written to" in finding.figure

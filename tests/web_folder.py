@@ -18,8 +18,20 @@ class Served:
     url: str = ""
     num_to_fail: int = 0
     """Of the next requests, so many are answered 503."""
+    num_to_cut: int = 0
+    """Of the next answers, so many end in the midst of their body."""
     requests: Counter[str] = field(default_factory=Counter)
     """By path."""
+
+
+async def _cut(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(status=206 if "Range" in request.headers else 200)
+    response.content_length = 1000
+    await response.prepare(request)
+    await response.write(b"half of it")
+    assert request.transport
+    request.transport.abort()
+    return response
 
 
 @contextmanager
@@ -33,6 +45,9 @@ def serving_folder(folder: Path) -> Iterator[Served]:
         if served.num_to_fail:
             served.num_to_fail -= 1
             return web.Response(status=503)
+        if served.num_to_cut and request.method == "GET":
+            served.num_to_cut -= 1
+            return await _cut(request)
         path = folder / request.match_info["path"]
         return web.FileResponse(path) if path.is_file() else web.Response(status=404)
 
