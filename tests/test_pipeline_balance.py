@@ -14,7 +14,7 @@ from filters.sampling import pair_id
 from pipeline import balance
 from pipeline.balance import CountPerQuery, find_caps, read_caps, read_counts
 from pipeline.parts import Part, write_part
-from pipeline.pool import Caps, Pool
+from pipeline.pool import EVERY, CapRule, Caps, Pool, both_caps, with_chances
 from pipeline.records import PAIR_SCHEMA
 from pipeline.runners import run
 
@@ -135,6 +135,49 @@ def test_the_soft_cap_keeps_each_pair_with_the_probability_that_metaclip_gives_i
     assert kept[chances == 1].all()
     other = Caps(caps.limits, Pool(rule="soft", draw=2), 200).accepts(pairs)
     assert abs((kept & other).sum() - (chances**2).sum()) < 4 * sigma  # another draw is independent
+
+
+def with_new_hashes(pairs: pa.Table, number: int) -> pa.Table:
+    place = pairs.schema.get_field_index("pair_id")
+    ids = [pair_id(str(number), old) for old in pairs["pair_id"].to_pylist()]
+    return pairs.set_column(place, pairs.schema.field(place), pa.array(ids))
+
+
+@pytest.mark.parametrize("rule", ["exact", "soft"])
+def test_pairs_get_through_two_caps_as_often_as_their_probability_says(rule: CapRule) -> None:
+    pairs = make_pairs(40, 12)
+    rng = np.random.default_rng(0)
+    limits = [(rng.random(12) ** 2 * EVERY).astype(np.int64) for _ in range(3)]
+    first = Caps(limits[0], Pool(rule, 1), 1)
+    second = Caps(limits[1], Pool(rule, 2, earlier=(first,)), 1)  # a further round takes what the first left
+    final = Caps(limits[2], Pool(rule, 0), 1)
+    chances = both_caps(pa.chunked_array([second.chances(pairs)]), final.chances(pairs), rule)
+    times, num_draws = np.zeros(len(pairs)), 3_000
+    for number in range(num_draws):
+        drawn = with_new_hashes(pairs, number)
+        taken = first.accepts(drawn) | second.accepts(drawn)
+        times += taken & final.accepts(drawn)
+    sigma = np.sqrt(chances * (1 - chances) / num_draws)
+    assert (np.abs(times / num_draws - chances) <= 4.5 * sigma + 1e-9).all()
+    assert 0 < chances.min() < chances.max() <= 1
+
+
+def test_the_pairs_of_a_term_stand_for_all_that_it_had(tmp_path: Path) -> None:
+    pairs = with_chances(make_pairs(6_000, 8), np.ones(6_000))
+    for rule in ("exact", "soft"):
+        caps = caps_of(pairs, 400, 8, tmp_path / rule, Pool(rule))
+        kept, _ = caps.accept(pairs, "cap")
+        weights = 1 / kept["keep_probability"].to_numpy()
+        assert weights.sum() == pytest.approx(6_000, rel=0.1)
+        assert len(kept) < 3_000
+
+
+def test_an_unknown_probability_stays_unknown() -> None:
+    pairs = make_pairs(5, 3)
+    kept, _ = Caps(np.full(3, EVERY), Pool(), 1).accept(pairs, "cap")
+    assert kept["keep_probability"].to_pylist() == [None] * 5
+    kept, _ = Caps(np.full(3, EVERY), Pool(), 1).accept(with_chances(pairs, np.full(5, 0.25)), "cap")
+    assert kept["keep_probability"].to_pylist() == [0.25] * 5
 
 
 def test_a_million_rows_are_capped_as_the_slow_version_caps_them(tmp_path: Path) -> None:

@@ -87,6 +87,19 @@ def test_counts_of_kept_pairs_are_those_of_the_index(dataset: Path) -> None:
     ]
 
 
+def test_pairs_with_the_same_terms_have_the_same_probability_whichever_round_took_them(dataset: Path) -> None:
+    opened = open_dataset(dataset)
+    rows = [row for shard in opened.manifest.shards for row in opened.read_index(shard).to_pylist()]
+    terms = pq.read_table(dataset / "queries.parquet").to_pylist()
+    chances: dict[tuple[int, ...], set[float]] = {}
+    for row in rows:
+        chances.setdefault(tuple(row["query_ids"]), set()).add(row["keep_probability"])
+        rare = any(terms[query_id]["num_matched"] <= MAX_PAIRS for query_id in row["query_ids"])
+        assert (row["keep_probability"] == 1) >= rare
+    assert all(len(found) == 1 for found in chances.values())
+    assert 0 < min(row["keep_probability"] for row in rows) < 1
+
+
 def test_the_soft_cap_keeps_rare_terms_whole_and_records_the_chance(
     config: BuildConfig, served: Served, tmp_path: Path
 ) -> None:
