@@ -46,7 +46,7 @@ def test_a_record_lies_at_the_offset_that_its_pictures_say(tmp_path: Path, kind:
     assert len(found) == 20 * (2 if is_wat else 1)
     for row in found:
         assert row["source_file"] == path.name
-        file = io.BytesIO(path.read_bytes()[row["source_offset"] :])  # type: ignore[misc]
+        file = io.BytesIO(path.read_bytes()[int(str(row["source_offset"])) :])
         record = next(iter(ArchiveIterator(file, parse_http=False)))
         assert str(row["caption"]).encode() in record.reader.read()
 

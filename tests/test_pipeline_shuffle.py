@@ -1,6 +1,7 @@
 """The global order by key: exact shard sizes, and each shard a fair sample of all."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,7 @@ NUM_PAIRS, PER_SHARD, NUM_TERMS = 12_000, 1_500, 12
 
 
 def test_a_shard_is_a_fair_sample_of_all_that_was_found(tmp_path: Path) -> None:
-    rows = []
+    rows: list[dict[str, Any]] = []
     for number in range(NUM_PAIRS):  # source after source, host after host, as units of work are
         caption, source = f"a cup, {number}", ("commons", "openverse", "table")[number * 3 // NUM_PAIRS]
         key = content_key(sha256_hex(str(number).encode()), caption)
