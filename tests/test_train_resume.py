@@ -14,8 +14,9 @@ from tests.fakes import make_dataset
 from tests.tiny_train import tiny_config, tiny_flags
 from train.__main__ import main
 from train.checkpoint import load_checkpoint
-from train.loop import TrainingError, fit
+from train.loop import fit
 from train.metrics import drop_lines_after
+from train.oversight import TrainingError
 
 
 def curve(run_dir: Path) -> bytes:
@@ -56,7 +57,8 @@ def test_a_run_leaves_what_its_readers_expect(tmp_path: Path) -> None:
     timing = [json.loads(line) for line in (run / "timing.jsonl").read_text().splitlines()]
     assert list(timing[0]) == ["step", "samples_per_s", "cpu_s", "wall_s"]
     checkpoints = sorted(path.name for path in (run / "checkpoints").iterdir())
-    assert checkpoints == ["latest", "step-00000004.pt", "step-00000006.pt"]
+    kept = [f"step-0000000{step}.pt{end}" for step in (4, 6) for end in ("", ".sha256")]
+    assert checkpoints == ["latest", *kept]
     assert (run / "checkpoints" / "latest").read_text() == "step-00000006.pt\n"
     assert list((run / "tensorboard").iterdir())
 

@@ -19,11 +19,16 @@ from train.distributed import is_first
 from train.evals import EVALS
 from train.interchange.command import EXPORT_USAGE, IMPORT_USAGE, Export, Import, describe
 from train.launch import LAUNCHERS
-from train.loop import TrainingError, fit
+from train.loop import fit
+from train.oversight import TrainingError
 from train.recipes import RECIPES
 from train.report import write_run_report
 from train.score import Score, score_dataset
 from train.trained import load_trained
+from train.watch import StoppedError
+
+# EX_TEMPFAIL of sysexits.h: asked to stop, try again; what a scheduler may put into its queue once more.
+STOPPED = 75
 
 USAGE = f"""\
 usage: python -m train fit <recipe> --data DIR --run DIR [flags]     recipes: {", ".join(RECIPES)}
@@ -84,6 +89,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except StoppedError as error:
+        print(f"stopped: {error}", file=sys.stderr)
+        return STOPPED
     except store_errors(TrainingError) as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1

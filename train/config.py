@@ -112,14 +112,28 @@ class TrainConfig:
         "infonce"  # the paper's softmax, or a sigmoid for each (picture, text)
     )
     parallel: Literal["ddp", "fsdp"] = "ddp"  # of several processes: copies of the model, or shards of it
+    ema_decay: float | None = None  # of averaged weights, which evaluations then use: 0.9999 for long runs
     ledger: bool = False  # write down which pairs each step has learnt from
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 on a GPU that has it
     log_every_steps: int = 10
     checkpoint_every_steps: int = 1000
+    checkpoint_every_minutes: float | None = None  # besides, by the clock
     num_checkpoints_kept: int = 2
+    max_step_minutes: float | None = None  # a step that takes longer ends the run, with all stacks
+    max_loss_rise: float | None = (
+        None  # above the median of 100 steps; more counts as a loss that is no number
+    )
+    max_rollbacks: int = (
+        0  # to the last checkpoint, without the batch of such a loss, before the run is ended
+    )
 
     def __post_init__(self) -> None:
+        for name in ("checkpoint_every_minutes", "max_step_minutes", "max_loss_rise"):
+            value = getattr(self, name)
+            _require(value is None or value > 0, name, value, "above 0")
+        _require(self.ema_decay is None or 0 < self.ema_decay < 1, "ema_decay", self.ema_decay, "in (0, 1)")
+        _require(self.max_rollbacks >= 0, "max_rollbacks", self.max_rollbacks, "0 or more")
         for name in ("num_epochs", "log_every_steps", "checkpoint_every_steps", "num_checkpoints_kept"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
 

@@ -85,21 +85,28 @@ class PairReader:
         num_threads = self._config.data.num_decode_threads
         with ThreadPoolExecutor(num_threads, thread_name_prefix="decode") as threads:
             ahead: deque[Future[Batch]] = deque()
-            for step, rows in self._row_numbers(first_step, num_steps):
+            for step, rows in self._row_numbers(first_step, num_steps, self._share):
                 ahead.append(threads.submit(self._load, step, rows))
                 if len(ahead) == num_threads + 1:
                     yield ahead.popleft().result()
             while ahead:
                 yield ahead.popleft().result()
 
-    def _row_numbers(self, first_step: int, num_steps: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    def keys_of(self, step: int) -> list[str]:
+        """Return the keys of a step's batch, of all processes, those of bad pictures too."""
+        ((_, rows),) = self._row_numbers(step, step + 1, slice(None))
+        return [self._row(number).key for number in rows.tolist()]
+
+    def _row_numbers(
+        self, first_step: int, num_steps: int, share: slice
+    ) -> Iterator[tuple[int, NDArray[np.int64]]]:
         epoch, order = -1, np.empty(0, np.int64)
         for step in range(first_step, num_steps):
             if step // self.steps_per_epoch != epoch:
                 epoch = step // self.steps_per_epoch
                 order = epoch_order(len(self._index), self._config.seed, epoch)
             start = step % self.steps_per_epoch * self.batch_size
-            yield step, order[start : start + self.batch_size][self._share]
+            yield step, order[start : start + self.batch_size][share]
 
     def _load(self, step: int, row_numbers: NDArray[np.int64]) -> Batch:
         epoch = step // self.steps_per_epoch

@@ -19,7 +19,8 @@ def processes(device: torch.device) -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    # Gloo also beside NCCL, for the few numbers that live on the CPU.
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     try:
         yield
     finally:
@@ -91,3 +92,11 @@ def sum_over_processes(values: Tensor) -> Tensor:
     if num_processes() > 1:
         dist.all_reduce(values)
     return values
+
+
+def largest_over_processes(values: list[bool]) -> list[int]:
+    """Return, for each place, whether any process has it."""
+    found = torch.tensor(values, dtype=torch.int64)
+    if num_processes() > 1:
+        dist.all_reduce(found, dist.ReduceOp.MAX)
+    return found.tolist()

@@ -61,6 +61,10 @@ class RunLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write what is left; again does nothing."""
         if self._board:
             self._board.close()
         self._bar.close()

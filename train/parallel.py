@@ -18,6 +18,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils._pytree import tree_map_only
 
 from train.distributed import num_processes
 from train.models.clip import Clip
@@ -90,11 +91,11 @@ class SpreadTowers:
                 parameter.grad /= num_processes()
 
     def state(self, optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return the whole state of the model and of its optimiser, on the CPU, in one process's form: names
-        of `Clip`, and numbers for the optimiser's parameters. With FSDP2 the first process gets it, the
-        others get nothing; all must ask."""
-        model: dict[str, Any] = get_model_state_dict(self.towers, options=_WHOLE)
-        whole: dict[str, Any] = get_optimizer_state_dict(self.towers, optimizer, options=_WHOLE)
+        """Return the whole state of the model and of its optimiser, copied to the CPU, in one process's form:
+        names of `Clip`, and numbers for the optimiser's parameters. With FSDP2 the first process gets it,
+        the others get nothing; all must ask."""
+        model: dict[str, Any] = _copied(get_model_state_dict(self.towers, options=_WHOLE))
+        whole: dict[str, Any] = _copied(get_optimizer_state_dict(self.towers, optimizer, options=_WHOLE))
         if not model:
             return {}, {}
         groups, states, number = [], {}, 0
@@ -127,6 +128,11 @@ class SpreadTowers:
         prefixed: dict[str, Any] = _prefixed(model, self.towers)
         set_model_state_dict(self.towers, prefixed, options=options)
         set_optimizer_state_dict(self.towers, optimizer, whole, options=options)
+
+
+def _copied(state: Any) -> Any:
+    """Return a state whose tensors are its own: on a CPU those that torch returns are the model's."""
+    return tree_map_only(Tensor, torch.clone, state)
 
 
 def _renamed(state: dict[str, Tensor], old: str, new: str) -> dict[str, Tensor]:

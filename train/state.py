@@ -14,6 +14,7 @@ from manifests.store import Dataset, write_bytes
 from train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from train.config import TrainConfig, differences, to_json
 from train.distributed import is_first, local_rank, wait_for_all
+from train.ema import Ema
 from train.interchange.start import start_of
 from train.models import model_to_json
 from train.models.clip import Clip
@@ -38,6 +39,7 @@ class TrainState:
     model: Clip
     towers: SpreadTowers  # the same model, over all processes
     optimizer: torch.optim.AdamW
+    ema: Ema | None
     tokenizer: Tokenizer
     device: torch.device
     dtype: torch.dtype
@@ -47,22 +49,31 @@ class TrainState:
         """Return the context in which the towers run."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
-    def save(self, run_dir: Path, num_kept: int) -> None:
-        """Write a checkpoint from which `begin_or_resume` goes on to the bit. All processes must call it; the
-        first one writes."""
+    def checkpoint(self) -> Checkpoint | None:
+        """Return what `begin_or_resume` goes on from to the bit, in tensors of its own. All processes must
+        ask; those that are not the first get None."""
         model, optimizer = self.towers.state(self.optimizer)
-        if is_first():
-            checkpoint = Checkpoint(
-                step=self.step,
-                config=self.description,
-                tokenizer_kind=self.tokenizer.kind,
-                tokenizer_state=self.tokenizer.state(),
-                model=model,
-                optimizer=optimizer,
-                rng_state=torch.get_rng_state(),
-            )
-            save_checkpoint(run_dir, checkpoint, num_kept)
-        wait_for_all()
+        ema = self.ema.state() if self.ema else {}
+        if not is_first():
+            return None
+        return Checkpoint(
+            step=self.step,
+            config=self.description,
+            tokenizer_kind=self.tokenizer.kind,
+            tokenizer_state=self.tokenizer.state(),
+            model=model,
+            optimizer=optimizer,
+            rng_state=torch.get_rng_state(),
+            ema=ema,
+        )
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Take up a checkpoint, which every process has read."""
+        self.step = checkpoint.step
+        self.towers.restore(self.optimizer, checkpoint.model, checkpoint.optimizer)
+        if self.ema:
+            self.ema.restore(checkpoint.ema)
+        torch.set_rng_state(checkpoint.rng_state)
 
 
 def begin_or_resume(config: TrainConfig, dataset: Dataset, run_dir: Path) -> TrainState:
@@ -95,15 +106,17 @@ def begin_or_resume(config: TrainConfig, dataset: Dataset, run_dir: Path) -> Tra
         model=model,
         towers=spread,
         optimizer=build_optimizer(towers, config.optim),
+        ema=None if config.ema_decay is None else Ema(model, config.ema_decay),
         tokenizer=tokenizer,
         device=device,
         dtype=pick_dtype(config, device),
         description=description,
     )
     if checkpoint:
-        _restore(state, checkpoint)
-    else:
-        state.save(run_dir, config.num_checkpoints_kept)
+        state.restore(checkpoint)
+    elif first := state.checkpoint():
+        save_checkpoint(run_dir, first, config.num_checkpoints_kept)
+    wait_for_all()
     return state
 
 
@@ -132,12 +145,6 @@ def pick_dtype(config: TrainConfig, device: torch.device) -> torch.dtype:
     if config.precision != "auto":
         return torch.bfloat16 if config.precision == "bfloat16" else torch.float32
     return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
-
-
-def _restore(state: TrainState, checkpoint: Checkpoint) -> None:
-    state.step = checkpoint.step
-    state.towers.restore(state.optimizer, checkpoint.model, checkpoint.optimizer)
-    torch.set_rng_state(checkpoint.rng_state)
 
 
 def _refuse_other_run(begun: dict[str, Any], asked: dict[str, Any], run_dir: Path) -> None:

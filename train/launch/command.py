@@ -11,4 +11,6 @@ def fit_command(fit_arguments: Sequence[str], num_processes: int = 1, max_restar
     """
     torchrun = ["-m", "torch.distributed.run", "--standalone"]
     several = [*torchrun, f"--nproc-per-node={num_processes}", f"--max-restarts={max_restarts}"]
-    return [sys.executable, *(several if num_processes > 1 else []), "-m", "train", "fit", *fit_arguments]
+    # torchrun takes what begins like a flag of its own for one, unless two dashes come before.
+    start = [*several, "-m", "--"] if num_processes > 1 else ["-m"]
+    return [sys.executable, *start, "train", "fit", *fit_arguments]
