@@ -15,6 +15,7 @@ from manifests.report.command import Report
 from manifests.show import Show
 from manifests.status import write_status
 from manifests.store import read_manifest
+from manifests.subset_command import Select
 from manifests.takedown_command import Takedown
 from manifests.verify import verify
 
@@ -28,6 +29,7 @@ USAGE = """Look at a finished dataset.
     python -m manifests status runs/demo/dataset --out status.parquet
     python -m manifests card runs/demo/dataset
     python -m manifests croissant runs/demo/dataset
+    python -m manifests select runs/demo/dataset --out runs/large --where 'width >= 128'
     python -m manifests takedown runs/demo/dataset --domain example.com --reason ... --signed-by ...
 """
 
@@ -74,6 +76,7 @@ Command = (
     | Annotated[Status, tyro.conf.subcommand("status")]
     | Annotated[Card, tyro.conf.subcommand("card")]
     | Annotated[Croissant, tyro.conf.subcommand("croissant")]
+    | Annotated[Select, tyro.conf.subcommand("select")]
     | Annotated[Takedown, tyro.conf.subcommand("takedown")]
 )
 

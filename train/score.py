@@ -3,7 +3,6 @@
 Scored shard by shard into OUT/work, then written by `manifests.select`; a run that was cut short goes on.
 """
 
-import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,18 +13,17 @@ from typing import Any
 import pyarrow as pa
 from tqdm import tqdm
 
+from manifests.deriving import is_finished
 from manifests.places import Place
 from manifests.schema import INDEX_SCHEMA, Change, Manifest, Shard
 from manifests.scores import REASON, STAGE_AFTER, Limits
 from manifests.select import Judged, write_selection
-from manifests.storage import read_bytes, read_table
+from manifests.storage import read_table
 from manifests.store import (
-    MANIFEST_NAME,
     Dataset,
     open_dataset,
     read_manifest,
     sha256_of_file,
-    write_bytes,
     write_table,
 )
 from train.checkpoint import newest_checkpoint
@@ -71,7 +69,7 @@ def score_dataset(request: Score) -> Manifest:
     limits = Limits.parse(request.min_score, request.max_score, names_of(lists))
     trained = load_trained(request.run)
     asked = _asked(request, source, lists, trained)
-    if _is_finished(request.out, asked):
+    if is_finished(request.out, KIND, asked):
         return read_manifest(request.out)
     scorer = Scorer.of(trained, lists)
     parts = request.out / "work" / "scores"
@@ -105,29 +103,6 @@ def _asked(
         "max_score": list(request.max_score),
         "batch_size": request.batch_size,
     }
-
-
-def _is_finished(out: Path, asked: dict[str, Any]) -> bool:
-    """Return whether `out` holds this request's dataset; begin it where nothing is. Raises ValueError where
-    it holds another's."""
-    if (out / MANIFEST_NAME).exists():
-        history = read_manifest(out).history
-        if not history or history[-1].request != asked:
-            raise ValueError(f"{out} holds another dataset. Next: pass another --out")
-        return True
-    note = out / "work" / "score.json"
-    if note.exists():
-        begun = json.loads(read_bytes(note))
-        changed = [name for name in asked if begun.get(name) != asked[name]]
-        if changed:
-            raise ValueError(
-                f"{out} was begun with other {', '.join(changed)}. Next: the same command, or another --out"
-            )
-    elif out.is_dir() and any(out.iterdir()):
-        raise ValueError(f"{out} is not empty. Next: pass another --out")
-    else:
-        write_bytes(note, json.dumps(asked, indent=1, ensure_ascii=False).encode())
-    return False
 
 
 def _part(parts: Path, shard: Shard) -> Path:
