@@ -7,6 +7,8 @@ their names, then the manifest: the dataset is the new one. What it no longer na
 import json
 from pathlib import Path
 
+from manifests.card import NAME as CARD_NAME
+from manifests.card import is_card
 from manifests.locks import LOCK, OWNER
 from manifests.report import write_report
 from manifests.storage import link_or_copy, location, remove_folder
@@ -15,7 +17,7 @@ from manifests.takedown_list import add_to_list
 
 APPLY_NAME = "apply.json"
 # Made from a dataset and kept in its folder: they show what it held.
-DERIVED = ("report.html", "card.md", "croissant.json", "status.parquet")
+DERIVED = ("report.html", "croissant.json", "status.parquet")
 
 
 def staging(root: Path) -> Path:
@@ -33,7 +35,7 @@ def complete(root: Path) -> str | None:
         return None
     order = json.loads((staged / APPLY_NAME).read_bytes())
     clear_cut_short(root)
-    for name in DERIVED:
+    for name in (*DERIVED, *([CARD_NAME] if is_card(root / CARD_NAME) else [])):
         (root / name).unlink(missing_ok=True)
     for name in (*order["put"], MANIFEST_NAME):
         link_or_copy(staged / name, root / name)
