@@ -17,6 +17,7 @@ from manifests.show import sizes, tars
 from manifests.store import Dataset
 
 NAME = "README.md"
+MARK = "<!-- Written by python -m manifests card; a takedown removes it. -->"
 NOT_RECORDED = "not recorded"
 MOST_ROWS = 15
 
@@ -44,6 +45,11 @@ def card(dataset: Dataset, said: Publication) -> str:
         _reading(dataset),
     )
     return "\n".join(parts)
+
+
+def is_card(path: Path) -> bool:
+    """Return whether a file is a data card, and not one that somebody wrote by hand."""
+    return path.exists() and MARK in path.read_text(encoding="utf-8")
 
 
 def front_matter(dataset: Dataset) -> str:
@@ -78,7 +84,7 @@ def _head(manifest: Manifest, said: Publication) -> str:
         ("cite as", text(said.cite_as) or NOT_RECORDED),
     ]
     what = "Pairs of a picture and a text, found on the web with a list of search terms, made by openwit."
-    return f"# {text(manifest.name)}\n\n{what}\n\n{table(['', ''], rows)}"
+    return f"# {text(manifest.name)}\n\n{MARK}\n\n{what}\n\n{table(['', ''], rows)}"
 
 
 def _origins(manifest: Manifest, figures: Figures) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import tyro
 
-from manifests.card import NAME, card
+from manifests.card import NAME, card, is_card
 from manifests.croissant import Publication
 from manifests.places import Place
 from manifests.store import open_dataset, write_bytes
@@ -27,6 +27,8 @@ class Card:
         """Write the card and print where it is."""
         dataset = open_dataset(self.dataset)
         path = self.out or dataset.root / NAME
+        if path.exists() and not is_card(path):
+            raise ValueError(f"{path} is not a data card of ours, and is kept. Next: --out card.md")
         write_bytes(path, card(dataset, self.said).encode())
         print(path)
         return 0

@@ -78,6 +78,14 @@ def test_the_history_of_changes_is_told(tmp_path: Path) -> None:
     assert "| not recorded | takedown | 9 | 8 |" in text
 
 
+def test_a_readme_that_somebody_wrote_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_bare(tmp_path, [[pair(1)]])
+    (tmp_path / "README.md").write_text("ours")
+    assert main(["card", str(tmp_path)]) == 2
+    assert "is kept. Next: --out card.md" in capsys.readouterr().err
+    assert (tmp_path / "README.md").read_text() == "ours"
+
+
 def test_the_command_writes_the_card_into_the_dataset_or_elsewhere(tmp_path: Path) -> None:
     write_bare(tmp_path / "set", [[pair(1)]])
     assert main(["card", str(tmp_path / "set")]) == 0
