@@ -12,12 +12,12 @@ from manifests.diff_command import Diff
 from manifests.places import Place
 from manifests.protocols import store_errors
 from manifests.report.command import Report
+from manifests.reshard_command import Reshard
 from manifests.show import Show
 from manifests.status import write_status
-from manifests.store import read_manifest
 from manifests.subset_command import Select
 from manifests.takedown_command import Takedown
-from manifests.verify import verify
+from manifests.verify_command import Verify
 
 USAGE = """Look at a finished dataset.
 
@@ -30,28 +30,9 @@ USAGE = """Look at a finished dataset.
     python -m manifests card runs/demo/dataset
     python -m manifests croissant runs/demo/dataset
     python -m manifests select runs/demo/dataset --out runs/large --where 'width >= 128'
+    python -m manifests reshard runs/demo/dataset --out runs/small-shards --pairs-per-shard 1000
     python -m manifests takedown runs/demo/dataset --domain example.com --reason ... --signed-by ...
 """
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verify:
-    """Check every file of a dataset against its manifest: python -m manifests verify runs/demo/dataset"""
-
-    dataset: tyro.conf.Positional[Place]
-
-    def run(self) -> int:
-        """Print every mismatch; exit status 1 where there is one."""
-        manifest = read_manifest(self.dataset) if (self.dataset / "manifest.json").exists() else None
-        mismatches = list(verify(self.dataset))
-        for mismatch in mismatches:
-            print(mismatch)
-        if mismatches:
-            print(f"{len(mismatches)} mismatches in {self.dataset}")
-            return 1
-        assert manifest is not None
-        print(f"{self.dataset} is whole: {manifest.num_pairs:,} pairs in {len(manifest.shards)} shards")
-        return 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +58,7 @@ Command = (
     | Annotated[Card, tyro.conf.subcommand("card")]
     | Annotated[Croissant, tyro.conf.subcommand("croissant")]
     | Annotated[Select, tyro.conf.subcommand("select")]
+    | Annotated[Reshard, tyro.conf.subcommand("reshard")]
     | Annotated[Takedown, tyro.conf.subcommand("takedown")]
 )
 

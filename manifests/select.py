@@ -20,6 +20,7 @@ from manifests.report import write_report
 from manifests.schema import REJECTION_SCHEMA, Change, FileRecord, Manifest, Shard, StageCount
 from manifests.storage import link_or_copy, name_of, num_rows, read_table
 from manifests.store import Dataset, clear_cut_short, record_file, write_manifest, write_table
+from manifests.takedown_list import LIST_NAME, RECEIPTS
 
 SAMPLES_PER_REASON = 24
 # Tables beside the index, one for each shard, a row for each pair.
@@ -51,7 +52,7 @@ def write_selection(
     tried; what was kept is filled in.
     """
     clear_cut_short(out)
-    lost, shards, files = Counter[tuple[int, str]](), list[Shard](), list[FileRecord]()
+    lost, shards, files = Counter[tuple[int, str]](), list[Shard](), link_takedowns(source, out)
     rejections = link_rejections(source, out)
     beside = {file.path: file for file in source.manifest.files}
     num_dropped, samples = 0, [read_table(source.root / "samples.parquet")]
@@ -97,6 +98,15 @@ def link_rejections(source: Dataset, out: Path, first: int = 0) -> list[FileReco
     for file, record in zip(old, records, strict=True):
         link_or_copy(source.root / file.path, out / record.path)
     return records
+
+
+def link_takedowns(source: Dataset, out: Path) -> list[FileRecord]:
+    """Take over what says that pairs were taken down, and keeps them out; return the records."""
+    names = (LIST_NAME, f"{RECEIPTS}/")
+    files = [file for file in source.manifest.files if file.path.startswith(names)]
+    for file in files:
+        link_or_copy(source.root / file.path, out / file.path)
+    return files
 
 
 def as_rejections(rows: pa.Table, stage: str, reason: str, details: Sequence[str]) -> pa.Table:

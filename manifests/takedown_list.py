@@ -11,6 +11,7 @@ from pathlib import Path
 from manifests.store import write_bytes
 
 LIST_NAME = "do_not_fetch.txt"
+RECEIPTS = "takedowns"
 HEAD = "# What was taken down: python -m pipeline build ... --fetch.do-not-fetch FILE leaves it out.\n"
 
 

@@ -11,10 +11,8 @@ from manifests.dates import now
 from manifests.schema import FileRecord, Shard
 from manifests.store import Dataset, record_file, sha256_of_file, write_bytes
 from manifests.takedown_find import Found
-from manifests.takedown_list import LIST_NAME
+from manifests.takedown_list import LIST_NAME, RECEIPTS
 from manifests.takedown_request import Request
-
-FOLDER = "takedowns"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +44,8 @@ def write_receipt(
     staged: Path,
 ) -> FileRecord:
     """Write takedowns/<number>.json, with its own checksum as its last field; return its record."""
-    earlier = [file for file in dataset.manifest.files if file.path.startswith(f"{FOLDER}/")]
-    path = staged / FOLDER / f"{len(earlier) + 1:05d}.json"
+    earlier = [file for file in dataset.manifest.files if file.path.startswith(f"{RECEIPTS}/")]
+    path = staged / RECEIPTS / f"{len(earlier) + 1:05d}.json"
     said = {
         "at": now(),
         "signed_by": signed.by,

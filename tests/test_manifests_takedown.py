@@ -333,6 +333,15 @@ def test_the_receipt_says_what_was_done_and_nothing_of_what_was_taken_down(datas
     ]
 
 
+def test_what_is_made_of_the_dataset_keeps_the_list_and_the_receipts(dataset: Path, tmp_path: Path) -> None:
+    take(dataset, url=rows_of(dataset)[2]["url"])
+    for name, flags in (("select", ["--max-pairs", "9"]), ("reshard", ["--pairs-per-shard", "5"])):
+        assert main([name, str(dataset), "--out", str(tmp_path / name), *flags]) == 0
+        assert list(verify(tmp_path / name)) == []
+        for file in ("do_not_fetch.txt", "takedowns/00001.json"):
+            assert (tmp_path / name / file).read_bytes() == (dataset / file).read_bytes()
+
+
 def test_numbers_of_shards_are_never_used_again(dataset: Path) -> None:
     rows = rows_of(dataset)
     take(dataset, url=[row["url"] for row in rows[20:]])  # the last shard
