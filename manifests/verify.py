@@ -1,173 +1,175 @@
-"""Is a dataset whole and what its manifest says? Every mismatch is found and named; nothing is repaired."""
+"""Is a dataset whole and what its manifest says? Every mismatch is found and named; nothing is repaired.
 
-import hashlib
-import tarfile
-from collections.abc import Iterable, Iterator
+Each file is read once. Files and shards are checked by themselves (`verify_shard`), in processes of their own
+where several are asked for; what is compared over all of them is gathered here. What no look at a dataset can
+find is said in docs/format.md.
+"""
+
+import multiprocessing
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
+import numpy as np
 
-from manifests.schema import INDEX_SCHEMA, FileRecord, Manifest, Shard, StageCount
-from manifests.store import (
-    MANIFEST_NAME,
-    Dataset,
-    DatasetError,
-    content_hash,
-    manifest_from_bytes,
-    manifest_to_bytes,
-    sha256_of_file,
+from manifests.fetch_times import FOLDER as FETCH_TIMES
+from manifests.schema import FileRecord, Manifest, Shard
+from manifests.storage import can_list
+from manifests.store import MANIFEST_NAME, DatasetError, manifest_from_bytes
+from manifests.verify_found import Found, Mismatch, Plan
+from manifests.verify_journal import Journal, line_for
+from manifests.verify_keys import Keys, repeated_keys
+from manifests.verify_manifest import inside, manifest_problems, recorded, type_problem
+from manifests.verify_shard import check_file, check_shard, unreadable
+from manifests.verify_tables import (
+    UNREADABLE,
+    Reasons,
+    coverage_problems,
+    funnel_problems,
+    hits_problems,
+    query_problems,
+    sample_problems,
+    sizes_problems,
 )
-from manifests.versions import is_of
 
-PICTURE_ENDINGS = ("jpg", "png", "webp")
-
-
-@dataclass(frozen=True, slots=True)
-class Mismatch:
-    """A file of the dataset and what is wrong with it."""
-
-    path: str
-    problem: str
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.problem}"
+FOLDERS = ("shards", "index", FETCH_TIMES, "rejections")  # nothing else may lie there
 
 
-def verify(root: Path) -> Iterator[Mismatch]:
-    """Yield every mismatch of the dataset at `root`, none for one that is whole."""
-    path = root / MANIFEST_NAME
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a dataset is verified."""
+
+    deep: bool = False
+    workers: int = 1
+    journal: Path | None = None
+
+
+def verify(root: Path, options: Options = Options()) -> Iterator[Mismatch]:
+    """Yield every mismatch of the dataset at `root`, none for one that is whole; in the same order whatever
+    the number of workers."""
     try:
-        data = path.read_bytes()
+        data = (root / MANIFEST_NAME).read_bytes()
         manifest = manifest_from_bytes(data)
     except (OSError, DatasetError) as error:
-        yield Mismatch(MANIFEST_NAME, str(error))
+        yield Mismatch(MANIFEST_NAME, unreadable(error) if isinstance(error, OSError) else str(error))
+        return
+    if problem := type_problem(manifest):  # nothing that it says can be relied on
+        yield Mismatch(MANIFEST_NAME, problem)
         return
     yield from (Mismatch(MANIFEST_NAME, problem) for problem in manifest_problems(manifest, data))
-    yield from files_mismatches(root, manifest)
-    keys = _Keys()
-    for shard in manifest.shards:
-        yield from shard_mismatches(Dataset(root, manifest), shard, keys)
+    yield from unrecorded(root, manifest)
+    plan, journal = Plan.of(root, manifest, options.deep), Journal(options.journal)
+    total = Total(plan)
+    with Keys(manifest) as keys:
+        for task, found in in_order(tasks(plan, manifest, journal), options.workers):
+            yield from found.mismatches
+            if task.line and not found.mismatches:
+                journal.note(task.line)
+            keys.add(found.keys)
+            total.add(task.what, found)
+        if len(hashes := keys.repeated()):
+            yield from repeated_keys(root, total.readable, hashes)
+    yield from table_mismatches(plan, manifest, total)
+    journal.remove()
 
 
-def manifest_problems(manifest: Manifest, data: bytes) -> Iterator[str]:
-    """Yield what is wrong within a manifest of these bytes."""
-    if manifest_to_bytes(manifest) != data:
-        yield "its bytes are not those that its checksum covers: it was edited or damaged"
-    yield from funnel_mismatches(manifest.funnel)
-    num_pairs = sum(shard.num_pairs for shard in manifest.shards)
-    if num_pairs != manifest.num_pairs:
-        yield f"num_pairs is {manifest.num_pairs}, its shards hold {num_pairs}"
-    if manifest.funnel and manifest.funnel[-1].num_out != manifest.num_pairs:
-        yield f"the funnel ends with {manifest.funnel[-1].num_out} pairs, num_pairs is {manifest.num_pairs}"
-    for number, change in enumerate(manifest.history, start=1):
-        if change.num_tried != change.num_gained + sum(change.dropped.values()):
-            yield f"change {number}: {change.num_tried} tried is not {change.num_gained} + {change.dropped}"
-    if content_hash(manifest.shards) != manifest.content_hash:
-        yield "content_hash is not the hash of its shards"
-
-
-def funnel_mismatches(funnel: Iterable[StageCount]) -> list[str]:
-    """Return the stages whose counts do not add up, or do not follow from the stage before."""
-    problems = []
-    previous: StageCount | None = None
-    for stage in funnel:
-        if stage.num_in != stage.num_out + sum(stage.dropped.values()) or stage.num_out < 0:
-            problems.append(
-                f"stage {stage.stage}: {stage.num_in} in is not {stage.num_out} out + {stage.dropped}"
-            )
-        if previous and previous.num_out != stage.num_in:
-            problems.append(
-                f"stage {stage.stage} takes {stage.num_in}, {previous.stage} gives {previous.num_out}"
-            )
-        previous = stage
-    return problems
-
-
-def files_mismatches(root: Path, manifest: Manifest) -> Iterator[Mismatch]:
-    """Yield the files whose size or hash is not the recorded one, and those that nobody recorded."""
-    recorded = {record.path: record for record in manifest.files}
-    for shard in manifest.shards:
-        recorded |= {shard.tar.path: shard.tar, shard.index.path: shard.index}
-    for record in recorded.values():
-        if problem := file_problem(root, record):
-            yield Mismatch(record.path, problem)
-    for folder in ("shards", "index", "rejections"):
+def unrecorded(root: Path, manifest: Manifest) -> Iterator[Mismatch]:
+    """Yield the files that lie among the dataset's and that nobody recorded; none where nothing is listed."""
+    names = {record.path for record in recorded(manifest)}
+    for folder in FOLDERS if can_list(root) else ():
         for path in sorted((root / folder).glob("*")):
-            if (name := path.relative_to(root).as_posix()) not in recorded:
+            if (name := path.relative_to(root).as_posix()) not in names:
                 yield Mismatch(name, "is not in the manifest")
 
 
-def file_problem(root: Path, record: FileRecord) -> str | None:
-    """Return how a file differs from its record, None where it does not."""
-    path = root / record.path
-    if not path.is_file():
-        return "is missing"
-    if (size := path.stat().st_size) != record.num_bytes:
-        return f"has {size} bytes, the manifest says {record.num_bytes}"
-    if (digest := sha256_of_file(path)) != record.sha256:
-        return f"has sha256 {digest[:12]}..., the manifest says {record.sha256[:12]}..."
-    return None
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A file or a shard to look at."""
+
+    plan: Plan
+    what: FileRecord | Shard
+    line: str | None  # its line in the journal
+    known: bool  # by the journal
+
+    def run(self) -> Found:
+        """Look at it."""
+        if isinstance(self.what, Shard):
+            return check_shard(self.plan, self.what, self.known)
+        return check_file(self.plan, self.what, self.known)
 
 
-class _Keys:
-    """Finds keys that occur twice, 8 bytes for each."""
-
-    def __init__(self) -> None:
-        self._seen: set[int] = set()
-
-    def first_repeated(self, keys: list[str]) -> str | None:
-        for key in keys:
-            number = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big")
-            if number in self._seen:
-                return key
-            self._seen.add(number)
-        return None
+def tasks(plan: Plan, manifest: Manifest, journal: Journal) -> Iterator[Task]:
+    """Yield what is to be looked at, of the files that lie in the dataset."""
+    everything: list[FileRecord | Shard] = [*manifest.files, *manifest.shards]
+    for what in everything:
+        records = [what.tar, what.index] if isinstance(what, Shard) else [what]
+        if all(inside(record.path) for record in records):
+            line = line_for(plan.root, records, plan.deep) if journal.is_kept else None
+            yield Task(plan=plan, what=what, line=line, known=line is not None and journal.knows(line))
 
 
-def shard_mismatches(dataset: Dataset, shard: Shard, keys: _Keys) -> Iterator[Mismatch]:
-    """Yield where a shard's index and tar disagree with each other or with the manifest."""
-    try:
-        index = dataset.read_index(shard)
-    except (OSError, pa.ArrowException) as error:
-        yield Mismatch(shard.index.path, f"cannot be read: {type(error).__name__}")
+def in_order(work: Iterable[Task], workers: int) -> Iterator[tuple[Task, Found]]:
+    """Yield tasks and what they have found, in their order; few of them wait at a time."""
+    if workers == 1:
+        yield from ((task, task.run()) for task in work)
         return
-    if not is_index(index.schema):
-        yield Mismatch(shard.index.path, "has other columns than the format's")
-        return
-    if len(index) != shard.num_pairs:
-        yield Mismatch(shard.index.path, f"has {len(index)} rows, the manifest says {shard.num_pairs}")
-    if repeated := keys.first_repeated(index["key"].to_pylist()):
-        yield Mismatch(shard.index.path, f"key {repeated} occurs twice in the dataset")
-    problem = tar_problem(dataset.tar_path(shard), index)
-    if problem:
-        yield Mismatch(shard.tar.path, problem)
+    # Forked processes would inherit the locks of pyarrow's threads.
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        waiting = deque[tuple[Task, Future[Found]]]()
+        for task in work:
+            waiting.append((task, pool.submit(task.run)))
+            if len(waiting) == 2 * workers:
+                done, future = waiting.popleft()
+                yield done, future.result()
+        yield from ((done, future.result()) for done, future in waiting)
 
 
-def is_index(schema: pa.Schema) -> bool:
-    """Return whether these are the columns of an index, by this version or by an earlier one."""
-    return is_of(INDEX_SCHEMA, schema)
+class Total:
+    """What is gathered of all files and shards."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.reasons = Reasons()
+        self.readable: list[Shard] = []  # those whose index can be relied on
+        self.hits = np.zeros(plan.num_queries, np.int64)
+        self.knows_hits = plan.deep
+
+    def add(self, what: FileRecord | Shard, found: Found) -> None:
+        """Take what was found in a file or in a shard."""
+        self.reasons.update(found.reasons)
+        if not isinstance(what, Shard):
+            return
+        if len(found.keys):
+            self.readable.append(what)
+        if found.hits is None:
+            self.knows_hits = False
+        else:
+            terms, counts = found.hits
+            self.hits[terms] += counts
 
 
-def tar_problem(path: Path, index: pa.Table) -> str | None:
-    """Return how the members of a tar differ from its index, None where they do not."""
-    rows = index.select(["key", "offset", "num_bytes"]).to_pylist()
-    try:
-        with tarfile.open(path, "r:") as tar:
-            members = tar.getmembers()
-    except (OSError, tarfile.TarError) as error:
-        return f"cannot be read: {type(error).__name__}"
-    first = members[0].name.rpartition(".")[2] if members else ""
-    picture = first if first in PICTURE_ENDINGS else PICTURE_ENDINGS[0]  # one format in all of a dataset
-    wanted = [
-        (f"{row['key']}.{ending}", row if ending == picture else None)
-        for row in rows
-        for ending in (picture, "txt", "json")
+def table_mismatches(plan: Plan, manifest: Manifest, total: Total) -> Iterator[Mismatch]:
+    """Yield where tables of the whole dataset differ from the manifest and from what all shards hold."""
+    root, names = plan.root, {record.path for record in manifest.files}
+    extended = any(change.kind == "extend" for change in manifest.history)
+    checks: list[tuple[str, Callable[[], Iterable[str]]]] = [
+        (MANIFEST_NAME, lambda: funnel_problems(manifest, total.reasons)),
+        ("shards/sizes.json", lambda: sizes_problems(root, manifest)),
+        ("queries.parquet", lambda: query_problems(root, manifest)),
     ]
-    if [member.name for member in members] != [name for name, _ in wanted]:
-        return f"its {len(members)} members are not those of the index, in its order"
-    for member, (name, row) in zip(members, wanted, strict=True):
-        if row and (member.offset_data, member.size) != (row["offset"], row["num_bytes"]):
-            lies, said = f"{member.offset_data} + {member.size}", f"{row['offset']} + {row['num_bytes']}"
-            return f"{name} lies at {lies}, the index says {said}"
-    return None
+    if plan.deep:
+        checks.append(("samples.parquet", lambda: sample_problems(root, total.reasons)))
+    if plan.deep and "coverage.parquet" in names:
+        checks.append(("coverage.parquet", lambda: coverage_problems(root)))
+    if total.knows_hits:
+        checks.append(("queries.parquet", lambda: hits_problems(root, total.hits, extended)))
+    for path, problems in checks:
+        found = Found()
+        try:
+            found.add(path, problems())
+        except FileNotFoundError:
+            continue  # which was said
+        except UNREADABLE as error:
+            found.add(path, [unreadable(error)])
+        yield from found.mismatches

@@ -18,7 +18,7 @@ from manifests.schema import Manifest
 from manifests.storage import is_local, remove_folder
 from manifests.store import MANIFEST_NAME, clear_cut_short, read_manifest
 from manifests.transfer import transfer
-from manifests.verify import funnel_mismatches
+from manifests.verify_manifest import funnel_mismatches
 from pipeline import coverage, finish
 from pipeline.balance import CountPerQuery, find_caps, read_caps
 from pipeline.config import BuildConfig, RunOptions

@@ -12,6 +12,8 @@ from typing import Any
 import pyarrow as pa
 from PIL import Image, ImageDraw
 
+from filters.queries import queries_sha256
+from filters.sampling import content_key
 from manifests import storage, store
 from manifests.schema import (
     COVERAGE_SCHEMA,
@@ -122,7 +124,7 @@ def make_dataset(
         config=dict(config or {"name": name}),
         num_pairs=num_pairs,
         num_queries=len(queries),
-        queries_sha256=hashlib.sha256("\n".join(queries).encode()).hexdigest(),
+        queries_sha256=queries_sha256(queries),
         funnel=_funnel(num_pairs, rejections),
         shards=shards,
         files=tuple(store.record_file(root, root / path) for path in others),
@@ -136,7 +138,7 @@ def _index_row(number: int, caption: str, picture: bytes, queries: Sequence[str]
     width, height = Image.open(io.BytesIO(picture)).size
     words = caption.casefold().split()
     return {
-        "key": hashlib.sha256(picture + caption.encode()).hexdigest()[:32],
+        "key": content_key(hashlib.sha256(picture).hexdigest(), caption),
         "num_bytes": len(picture),
         "caption": caption,
         "url": f"https://host{number % 3}.example/pictures/{number}.jpg",
@@ -167,7 +169,9 @@ def _write_shard(root: Path, number: int, rows: Sequence[Row], pictures: Sequenc
     ):
         for row, picture in zip(rows, pictures, strict=True):
             row["offset"] = tar.offset + tarfile.BLOCKSIZE  # the bytes follow one header block
-            facts = {name: row[name] for name in ("key", "caption", "url", "width", "height")}
+            facts = {
+                name: row.get(name) for name in INDEX_SCHEMA.names if name not in ("offset", "num_bytes")
+            }
             members = {"jpg": picture, "txt": row["caption"].encode(), "json": json.dumps(facts).encode()}
             for suffix, data in members.items():
                 member = tarfile.TarInfo(f"{row['key']}.{suffix}")

@@ -22,7 +22,7 @@ from filters.pdq import pdq_of
 from filters.reasons import Drop
 from manifests.schema import ADDED_COLUMNS, INDEX_SCHEMA
 from manifests.store import write_table
-from manifests.verify import is_index
+from manifests.versions import is_of
 from pipeline.build import build
 from pipeline.config import BuildConfig, RunOptions
 from pipeline.fetch.answers import Download
@@ -92,10 +92,10 @@ def test_names_that_are_looked_up_are_counted(tmp_path: Path) -> None:
 
 def test_an_index_of_an_earlier_version_is_still_one() -> None:
     earlier = pa.schema([column for column in INDEX_SCHEMA if column.name not in ADDED_COLUMNS])
-    assert is_index(INDEX_SCHEMA)
-    assert is_index(earlier)
-    assert not is_index(earlier.remove(0))
-    assert not is_index(INDEX_SCHEMA.append(pa.field("more", pa.string())))
+    assert is_of(INDEX_SCHEMA, INDEX_SCHEMA)
+    assert is_of(INDEX_SCHEMA, earlier)
+    assert not is_of(INDEX_SCHEMA, earlier.remove(0))
+    assert not is_of(INDEX_SCHEMA, INDEX_SCHEMA.append(pa.field("more", pa.string())))
 
 
 @pytest.mark.parametrize("kind", ["sha256:", "phash:", "md5:", "pdq:", ""])
