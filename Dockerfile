@@ -35,7 +35,7 @@ COPY pyproject.toml constraints.txt ./
 # The project without its code: a layer of dependencies that a change of the code leaves alone.
 RUN --mount=type=bind,from=wheels,source=/wheels,target=/wheels \
     touch README.md LICENSE \
-    && pip install --find-links /wheels --constraint constraints.txt .
+    && pip install --find-links /wheels --constraint constraints.txt ".[s3]"
 
 FROM base AS pipeline
 LABEL org.opencontainers.image.title="openwit-pipeline"

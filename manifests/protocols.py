@@ -21,6 +21,8 @@ EXTRAS = {
 WEB = ("http", "https")
 # A file shows in them when its upload is complete; in others it is written aside and renamed.
 OBJECT_STORES = (*EXTRAS, "memory")
+# Those that copy a file by themselves, and have done when they say so; Azure says so before.
+COPYING_STORES = ("s3", "s3a", "gs", "gcs", "memory")
 PAUSES_S = (0.2, 1.0, 4.0, 15.0)
 
 BLOCK_BYTES = 8 << 20  # read ahead; s3fs itself would read 50 MiB for each picture
@@ -66,7 +68,7 @@ def options_of(protocol: str) -> dict[str, Any]:
         from manifests.web_client import patient_client
 
         return {"block_size": BLOCK_BYTES, "get_client": patient_client}
-    return {"use_listings_cache": False} if protocol in ("gs", "gcs") else {}
+    return {"use_listings_cache": False} if protocol in EXTRAS else {}
 
 
 def store_errors(*others: type[Exception]) -> tuple[type[Exception], ...]:

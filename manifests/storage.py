@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from upath import UPath
 
-from manifests.protocols import OBJECT_STORES, WEB, options_of, patiently
+from manifests.protocols import COPYING_STORES, OBJECT_STORES, WEB, options_of, patiently
 
 # s3fs would hold ten parts of 50 MiB each of an upload.
 _UPLOAD_OPTIONS = {"s3": {"chunksize": 16 << 20, "max_concurrency": 4}}
@@ -108,7 +108,7 @@ def link_or_copy(path: Path, to: Path) -> None:
 
     Files of datasets are never written to once they are there, only replaced, so that both keep their bytes.
     """
-    if not is_local(path) and not is_local(to) and _remote(path).fs is _remote(to).fs:
+    if _are_in_one_store(path, to):
         patiently(lambda: _remote(path).fs.cp_file(_remote(path).path, _remote(to).path))
         return
     if is_local(path) and not is_local(to):
@@ -191,6 +191,13 @@ def remove_folder(folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     elif folder.exists():
         patiently(lambda: _remote(folder).fs.rm(_remote(folder).path, recursive=True))
+
+
+def _are_in_one_store(path: Path, to: Path) -> bool:
+    """Return whether a store can copy a file to another place by itself."""
+    if is_local(path) or is_local(to) or _remote(path).protocol not in COPYING_STORES:
+        return False
+    return _remote(path).fs is _remote(to).fs
 
 
 def _remote(path: Path) -> UPath:

@@ -87,3 +87,23 @@ def test_an_answer_of_a_web_server_that_is_cut_is_asked_for_again(tmp_path: Path
         shard = dataset.manifest.shards[0]
         assert dataset.read_picture(shard, dataset.read_index(shard).to_pylist()[0]) == make_picture(0)
         assert web.num_to_cut == 0
+
+
+COMMANDS = {
+    "select": ["select", "ROOT/old", "--max-pairs", "3", "--out", "ROOT/new"],
+    "takedown": ["takedown", "ROOT/old", "--domain", "host0.example", "--reason", "r", "--signed-by", "p"],
+}
+
+
+@pytest.mark.parametrize(("name", "result"), [("select", "new"), ("takedown", "old")])
+def test_a_dataset_that_is_changed_in_a_store_becomes_what_it_becomes_here(
+    s3: S3, tmp_path: Path, name: str, result: str
+) -> None:
+    make_dataset(tmp_path / "old")
+    transfer(tmp_path / "old", location(f"s3://bucket/{name}/old"), tmp_path / "journal")
+    found = []
+    for root in (str(tmp_path), f"s3://bucket/{name}"):
+        assert main([word.replace("ROOT", root) for word in COMMANDS[name]]) == 0
+        found.append(open_dataset(f"{root}/{result}").manifest)
+    assert found[0].content_hash == found[1].content_hash
+    assert found[0].num_pairs == found[1].num_pairs < 8

@@ -10,8 +10,9 @@ from manifests.dates import timeless
 from manifests.fetch_times import FOLDER
 from manifests.storage import location, read_bytes
 from manifests.store import Dataset, open_dataset, read_manifest, write_bytes
-from manifests.transfer import files_of
+from manifests.transfer import files_of, transfer
 from pipeline.build import build
+from pipeline.build_more import defaults_of, extend
 from pipeline.config import BuildConfig, RunOptions
 from pipeline.retry import RetryRequest, retry
 from pipeline.sample_web.server import Served
@@ -81,3 +82,23 @@ def test_a_retry_in_a_store_ends_with_what_it_ends_with_here(
     here, there = (read_manifest(dataset.root) for dataset in both)
     assert here.history and timeless(here) == timeless(there)
     assert files_there(both[0].root) == files_there(both[1].root)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("share_of_faults", [0.05])
+def test_an_addition_in_a_store_ends_with_what_it_ends_with_here(
+    s3: S3, world: Path, served: Served, small_config: BuildConfig, tmp_path: Path, share_of_faults: float
+) -> None:
+    terms = (world / "queries.txt").read_text().splitlines()
+    (tmp_path / "some.txt").write_text("\n".join(terms[::2]))
+    options = RunOptions(dataset=tmp_path / "grown", connect_to=served.connect_to, quiet=True)
+    build(replace(small_config, queries=str(tmp_path / "some.txt")), options)
+    place = location("s3://bucket/grown")
+    transfer(options.dataset, place, tmp_path / "journal")
+    s3.share_of_faults = share_of_faults
+    more = replace(defaults_of(place, new_terms=True), queries=small_config.queries)
+    for root in (options.dataset, place):
+        extend(more, replace(options, dataset=root, work=tmp_path / f"work-{len(str(root))}"))
+    here, there = (read_manifest(root) for root in (options.dataset, place))
+    assert here.history[-1].num_gained > 0 and timeless(here) == timeless(there)
+    assert files_there(options.dataset) == files_there(place)
