@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -178,3 +179,25 @@ def test_mlcroissant_finds_nothing_wrong_with_the_description(dataset: Path) -> 
     assert done.returncode == 0, done.stderr
     assert "error(s)" not in done.stderr
     assert done.stderr.rstrip().endswith("Done.")
+
+
+def commands_of(heading: str) -> list[str]:
+    """The commands that a section of the README prints."""
+    section = (ROOT / "README.md").read_text().partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    return [line.strip() for line in section.splitlines() if line.startswith("    ")]
+
+
+@with_peers
+def test_the_commands_of_the_readme_work_as_printed(dataset: Path, tmp_path: Path) -> None:
+    for name in ("mine", "before"):
+        shutil.copytree(dataset, tmp_path / "runs" / name, ignore=shutil.ignore_patterns("work"))
+    for command in commands_of("Look at it with any tool"):
+        ours = command.startswith("python -m manifests")
+        programs = Path(sys.executable).parent if ours else PEERS / "bin"
+        path = f"{programs}:{os.environ['PATH']}"
+        variables = {"PATH": path, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            command, shell=True, cwd=tmp_path, env=os.environ | variables, capture_output=True, text=True
+        )
+        assert done.returncode == 0, (command, done.stderr)
+        assert done.stdout + done.stderr
