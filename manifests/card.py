@@ -14,6 +14,7 @@ from manifests.croissant import Publication, picture_ending
 from manifests.markdown import number, share, table, text
 from manifests.schema import Manifest
 from manifests.show import sizes, tars
+from manifests.storage import read_bytes
 from manifests.store import Dataset
 
 NAME = "README.md"
@@ -49,7 +50,7 @@ def card(dataset: Dataset, said: Publication) -> str:
 
 def is_card(path: Path) -> bool:
     """Return whether a file is a data card, and not one that somebody wrote by hand."""
-    return path.exists() and MARK in path.read_text(encoding="utf-8")
+    return path.exists() and MARK.encode() in read_bytes(path)
 
 
 def front_matter(dataset: Dataset) -> str:

@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 
 from manifests.croissant_records import Node, record_sets
 from manifests.schema import FileRecord, Manifest
+from manifests.storage import read_bytes
 from manifests.store import MANIFEST_NAME, Dataset
 
 NAME = "croissant.json"
@@ -102,7 +103,7 @@ def _description(manifest: Manifest) -> str:
 
 def _files(dataset: Dataset, listed: bool) -> Iterator[Node]:
     manifest = dataset.manifest
-    data = (dataset.root / MANIFEST_NAME).read_bytes()
+    data = read_bytes(dataset.root / MANIFEST_NAME)
     own = FileRecord(path=MANIFEST_NAME, num_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
     yield from (_file(file) for file in (own, *manifest.files) if "/" not in file.path)
     yield _file_set("index-files", "index/*.parquet", PARQUET)

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from manifests import columns
 from manifests.schema import QUERY_SCHEMA, REJECTION_SCHEMA
-from manifests.storage import open_parquet
+from manifests.storage import read_schema
 from manifests.store import Dataset
 
 Node = dict[str, Any]
@@ -46,7 +46,7 @@ def index_columns(dataset: Dataset) -> dict[str, pa.DataType]:
     """Return the columns of the index and their types: those of the first shard and of the last, which an
     addition by a newer version may have more of."""
     ends = {shard.index.path: None for shard in (*dataset.manifest.shards[:1], *dataset.manifest.shards[-1:])}
-    schemas = [open_parquet(dataset.root / path).schema_arrow for path in ends]
+    schemas = [read_schema(dataset.root / path) for path in ends]
     return {field.name: field.type for schema in schemas for field in schema}
 
 

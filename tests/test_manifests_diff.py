@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -12,7 +13,7 @@ from manifests import spill
 from manifests.__main__ import main
 from manifests.diff_pairs import NOT_SEEN, OTHER_PICTURE, OneSided, diff_pairs
 from manifests.spill import MayHold, Spill, glimpses, is_among, key_numbers, places_in
-from manifests.store import Dataset, open_dataset
+from manifests.store import Dataset
 from tests.bare_datasets import Row, pair, rejected, write_bare
 
 NUMBERS = np.random.default_rng(7).integers(0, 2**64, 5000, np.uint64)
@@ -159,9 +160,19 @@ def test_keys_as_numbers_are_those_that_int_reads() -> None:
     assert key_numbers(sliced).tolist() == expected
 
 
-def test_a_dataset_behind_another_file_system_can_be_compared(tmp_path: Path) -> None:
-    old, new = two_datasets(tmp_path)
-    (tmp_path / "spilled").mkdir()
-    again = open_dataset(f"file://{new.root}")
-    assert diff_pairs(again, new, tmp_path / "spilled")[0].num_pairs == 0
-    assert old.manifest.num_pairs == 120
+@pytest.mark.parametrize("command", ["show", "diff", "card", "croissant"])
+def test_datasets_in_a_store_are_looked_at_as_those_on_this_machine(
+    tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    two_datasets(tmp_path)
+    far = fsspec.filesystem("memory")
+    far.put(str(tmp_path), f"/{command}", recursive=True)
+    names = ["old", "new"] if command == "diff" else ["new"]
+    said = []
+    for root in (str(tmp_path), f"memory://{command}"):
+        status = main([command, *(f"{root}/{name}" for name in names)])
+        said.append((status, capsys.readouterr().out.replace(root, "")))
+    assert said[0] == said[1]
+    if command in ("card", "croissant"):
+        written = said[0][1].strip().removeprefix("/")
+        assert far.cat(f"/{command}/{written}") == (tmp_path / written).read_bytes()
