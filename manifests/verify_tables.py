@@ -2,6 +2,7 @@
 
 import io
 import json
+import tarfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
@@ -22,8 +23,8 @@ from manifests.versions import is_of, read_coverage, read_queries
 Reasons = Counter[tuple[str, str]]
 Hits = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]  # terms, and pairs that have each
 OTHER_COLUMNS = "has other columns than the format's"
-# What reading a table raises that is none, or a broken one.
-UNREADABLE = (OSError, ValueError, LookupError, pa.ArrowException)
+# What reading a table or a tar raises that is none, or a broken one.
+UNREADABLE = (OSError, ValueError, LookupError, pa.ArrowException, tarfile.TarError)
 
 
 def reasons_in(path: Path) -> tuple[Reasons, str | None]:
