@@ -9,6 +9,7 @@ import tyro
 from manifests.card_command import Card
 from manifests.croissant_command import Croissant
 from manifests.diff_command import Diff
+from manifests.merge_command import Merge
 from manifests.places import Place
 from manifests.protocols import store_errors
 from manifests.report.command import Report
@@ -30,6 +31,7 @@ USAGE = """Look at a finished dataset.
     python -m manifests card runs/demo/dataset
     python -m manifests croissant runs/demo/dataset
     python -m manifests select runs/demo/dataset --out runs/large --where 'width >= 128'
+    python -m manifests merge runs/one runs/other --out runs/both
     python -m manifests reshard runs/demo/dataset --out runs/small-shards --pairs-per-shard 1000
     python -m manifests takedown runs/demo/dataset --domain example.com --reason ... --signed-by ...
 """
@@ -58,6 +60,7 @@ Command = (
     | Annotated[Card, tyro.conf.subcommand("card")]
     | Annotated[Croissant, tyro.conf.subcommand("croissant")]
     | Annotated[Select, tyro.conf.subcommand("select")]
+    | Annotated[Merge, tyro.conf.subcommand("merge")]
     | Annotated[Reshard, tyro.conf.subcommand("reshard")]
     | Annotated[Takedown, tyro.conf.subcommand("takedown")]
 )

@@ -34,6 +34,13 @@ class Spans:
     starts: Rows
     stops: Rows
 
+    def read(self, tar: IO[bytes], row: int) -> bytes:
+        """Return the bytes of a pair of the open tar. Raises DatasetError where another one lies there."""
+        start, stop = int(self.starts[row]), int(self.stops[row])
+        _check_name(tar, start, self.keys[row].as_py(), self.path)
+        tar.seek(start)
+        return tar.read(stop - start)
+
 
 ASK_VERIFY = "the dataset is damaged. Next: python -m manifests verify"
 

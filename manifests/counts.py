@@ -17,22 +17,26 @@ def hits(rows: pa.Table) -> Counter[tuple[int, str]]:
     return Counter((query_id, row["source"]) for row in pairs for query_id in row["query_ids"] or ())
 
 
-def write_counts(source: Dataset, lost: Counter[tuple[int, str]], out: Path) -> None:
-    """Write queries.parquet and coverage.parquet, less what the terms have lost."""
+def counts_without(source: Dataset, lost: Counter[tuple[int, str]]) -> tuple[pa.Table, pa.Table]:
+    """Return the search terms and the coverage of a dataset, less what its terms have lost."""
     queries = read_queries(source.root)
     of_term, of_origin = Counter[int](), Counter[tuple[str, str]]()
     origins = dict(zip(queries["query_id"].to_pylist(), queries["origin"].to_pylist(), strict=True))
     for (query_id, place), count in lost.items():
         of_term[query_id] += count
         of_origin[origins[query_id], place] += count
-    write_table(
-        out / "queries.parquet",
-        _less(queries, [of_term[query_id] for query_id in queries["query_id"].to_pylist()], QUERY_SCHEMA),
-    )
     coverage = read_coverage(source.root)
     rows = coverage.select(["origin", "source"]).to_pylist()
     counts = [of_origin[row["origin"], row["source"]] for row in rows]
-    write_table(out / "coverage.parquet", _less(coverage, counts, COVERAGE_SCHEMA))
+    lost_by_term = [of_term[query_id] for query_id in queries["query_id"].to_pylist()]
+    return _less(queries, lost_by_term, QUERY_SCHEMA), _less(coverage, counts, COVERAGE_SCHEMA)
+
+
+def write_counts(source: Dataset, lost: Counter[tuple[int, str]], out: Path) -> None:
+    """Write queries.parquet and coverage.parquet, less what the terms have lost."""
+    queries, coverage = counts_without(source, lost)
+    write_table(out / "queries.parquet", queries)
+    write_table(out / "coverage.parquet", coverage)
 
 
 def _less(table: pa.Table, counts: list[int], schema: pa.Schema) -> pa.Table:

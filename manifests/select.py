@@ -58,7 +58,7 @@ def write_selection(
     num_dropped, samples = 0, [read_table(source.root / "samples.parquet")]
     for each in judged:
         if len(each.kept):
-            shard, others = _write_shard(source, each, out, f"{len(shards):05d}", beside)
+            shard, others = write_shard(source, each, out, f"{len(shards):05d}", beside)
             shards.append(shard)
             files += others
         if dropped := _dropped(source, each, stage, reason):
@@ -136,7 +136,7 @@ def _dropped(
     return as_rejections(rows, stage, reason, details), hits(rows)
 
 
-def _write_shard(
+def write_shard(
     source: Dataset, judged: Judged, out: Path, name: str, beside: dict[str, FileRecord]
 ) -> tuple[Shard, list[FileRecord]]:
     """Write what is kept of a shard, its index last, which says that it is whole; return the records."""

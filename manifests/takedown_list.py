@@ -4,14 +4,19 @@ Lines that `filters/do_not_fetch.py` reads, so that what was taken down does not
 own additions and retries, and in any build that is given the file (--fetch.do-not-fetch).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
 
 from manifests.store import write_bytes
 
 LIST_NAME = "do_not_fetch.txt"
 RECEIPTS = "takedowns"
+MAX_PHASH_BITS = 4  # as filters.do_not_fetch has it
 HEAD = "# What was taken down: python -m pipeline build ... --fetch.do-not-fetch FILE leaves it out.\n"
 
 
@@ -74,3 +79,30 @@ def add_to_list(path: Path, lines: set[str]) -> None:
         before = path.read_bytes() if path.exists() else b""
         gap = b"" if before.endswith(b"\n") or not before else b"\n"
         write_bytes(path, before + gap + "".join(f"{line}\n" for line in missing).encode())
+
+
+class Listed:
+    """Lines of such lists, asked about rows of an index: what one dataset has taken down, none may bring."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines = set(lines)
+        looks = [int(line.removeprefix("phash:"), 16) for line in self._lines if line.startswith("phash:")]
+        self._looks = np.array(sorted(looks), dtype=np.uint64)
+
+    def __bool__(self) -> bool:
+        return bool(self._lines)
+
+    def holds(self, row: Mapping[str, Any]) -> bool:
+        """Return whether a row was taken down somewhere: by its URLs, page, caption or picture."""
+        page = row["page_url"]
+        lines = [
+            caption_line(row["caption"]),
+            f"sha256:{row['sha256']}",
+            *([page_line(page)] if page else []),
+        ]
+        for url in filter(None, (row["url"], row.get("final_url"), page)):
+            host = urlsplit(url).hostname or ""
+            lines += [domain_line(host.split(".", n)[-1]) for n in range(host.count(".") + 1)]
+        lines += [url_line(url) for url in (row["url"], row.get("final_url")) if url]
+        near = np.bitwise_count(self._looks ^ np.uint64(row["phash"])) <= MAX_PHASH_BITS
+        return bool(near.any()) or not self._lines.isdisjoint(lines)

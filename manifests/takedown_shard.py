@@ -65,8 +65,7 @@ def _copy_amended(
         if place < len(kept):
             row = int(kept[place])
             begin, amendment = int(spans.starts[row]), amended[spans.keys[row].as_py()]
-            old.seek(begin)
-            data = old.read(int(spans.stops[row]) - begin)
+            data = spans.read(old, row)
             found.append(spans.offsets[row : row + 1] + (tar.tell() - begin))
             tar.write(with_facts(data, partial(_amend, by=amendment)))
         start = place + 1
