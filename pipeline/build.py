@@ -21,6 +21,7 @@ from manifests.transfer import transfer
 from manifests.verify_manifest import funnel_mismatches
 from pipeline import coverage, finish
 from pipeline.balance import CountPerQuery, find_caps, read_caps
+from pipeline.begin import begun
 from pipeline.config import BuildConfig, RunOptions
 from pipeline.crawl import Crawl
 from pipeline.dedup import FindCopies
@@ -28,7 +29,7 @@ from pipeline.extend import completed
 from pipeline.fetch.contact import check_contact
 from pipeline.fetch.live import LiveFetch
 from pipeline.fetch.stage import FetchUnits
-from pipeline.job import Job, Phase, begun, config_as_json
+from pipeline.job import Job, Phase, config_as_json
 from pipeline.match import MatchCandidates
 from pipeline.parts import Part, parts_in, rejection_files, sum_of
 from pipeline.pool import Pool

@@ -24,6 +24,7 @@ ALL_ROUNDS = 1_000_000
 # several names that fit, the longest speaks.
 FIRST_PHASE: dict[str, str | None] = {
     "queries": "candidates",
+    "queries_sha256": "candidates",  # the terms themselves; where they are known, their place is no matter
     "match_mode": "candidates",  # by it terms that find the same are one, and so they are numbered
     "sources": "candidates",
     "url": "matched",
@@ -43,6 +44,7 @@ FIRST_PHASE: dict[str, str | None] = {
     "dedup": "copies",
     "dedup.evaluation_sets": "matched",  # also their captions
     "pairs_per_shard": "shards",
+    "dataset": "shards",  # of a build that takes over another's work
 }
 # What the phases write into the dataset itself.
 PUBLISHED = ("shards", "index", "fetch_times", "rejections")
@@ -87,6 +89,14 @@ class Rerun:
             return 1
         return min((min(d.before, d.now) for d in self.differences if d.name == "rounds"), default=ALL_ROUNDS)
 
+    @property
+    def sources(self) -> tuple[str, ...] | None:
+        """The sources that must be read again; None for all."""
+        undoing = [found.name.split(".") for found in self.differences if found.first == PHASES[0]]
+        if any(words[0] != "sources" for words in undoing):
+            return None
+        return tuple(sorted({words[1] for words in undoing}))
+
     def keeps(self, name: str) -> bool:
         """Return whether a file of the work folder stays, by its name there."""
         folder, _, rest = name.partition("/")
@@ -95,8 +105,14 @@ class Rerun:
         phase, _, number = folder.partition("-")
         if phase not in PHASES or not rest:
             return True  # the configuration, the lock
+        if phase == PHASES[0] and phase in self.again:
+            return self.sources is not None and not rest.startswith(("_", *self.sources))
         round_ = round_of(rest) if phase in ("fetched", "scored") else int(number or 1)
         return phase not in self.again and (phase not in IN_ROUNDS or round_ <= self.num_rounds)
+
+    def stays(self, work: Path) -> tuple[str, ...]:
+        """Return the phases that were begun and stay."""
+        return tuple(phase for phase in PHASES if phase not in self.again and (work / phase).exists())
 
     def num_fetched_again(self, work: Path) -> int:
         """Return how many pairs that were fetched must be fetched again."""
@@ -107,13 +123,12 @@ class Rerun:
     def lines(self, work: Path) -> Iterator[str]:
         """Yield what must run again, why, and what it costs."""
         for found in self.differences:
-            what = f"{found.first} and what follows" if found.first else "nothing"
-            yield f"{found.name} {found.before!r} -> {found.now!r}: {what} must run again"
-        stay = [phase for phase in PHASES if phase not in self.again and (work / phase).exists()]
-        yield f"stay      {', '.join(stay) or 'none'}"
-        yield f"run again {', '.join(self.again) or 'none'}"
-        if self.first == "candidates":
-            yield "cost      all sources are read and all searches asked again"
+            yield f"changed   {found.name} {found.before!r} -> {found.now!r}: decides from {found.first} on"
+        yield f"stay      {', '.join(self.stays(work)) or 'none'}"
+        yield f"run again {', '.join(self.again)}"
+        if self.first == PHASES[0]:
+            which = "all sources are" if self.sources is None else f"{', '.join(self.sources)} is"
+            yield f"cost      {which} read and asked again"
         yield f"cost      {self.num_fetched_again(work):,} pairs are fetched again"
 
 
@@ -121,7 +136,7 @@ def first_phase(name: str) -> str | None:
     """Return the first phase in which a setting decides anything. Raises KeyError for one of no group."""
     words = name.split(".")
     prefixes = [".".join(words[:length]) for length in range(len(words), 0, -1)]
-    return FIRST_PHASE[next(prefix for prefix in prefixes if prefix in FIRST_PHASE)]
+    return FIRST_PHASE[next((prefix for prefix in prefixes if prefix in FIRST_PHASE), name)]
 
 
 def round_of(name: str) -> int:
@@ -139,13 +154,21 @@ def _selected_in(round_: int) -> str:
     return f"selected-{round_}" if round_ > 1 else "selected"
 
 
-def differences(begun: Mapping[str, Any], now: Mapping[str, Any], off: Mapping[str, Any]) -> Rerun:
-    """Compare two flat configurations. A source or a model that an earlier version did not know, and that is
-    `off` now, decides nothing."""
+def compare(
+    begun: Mapping[str, Any], now: Mapping[str, Any], off: Mapping[str, Any], *, finished: bool = False
+) -> Rerun:
+    """Compare two flat configurations; settings that decide nothing are left out.
+
+    A source or a model that an earlier version did not know, and that is `off` now, decides nothing, and
+    no setting that it did not know where that version has finished the dataset.
+    """
     found = []
     for name, value in now.items():
-        new_and_off = name not in begun and name.startswith(("sources.", "scores.")) and value == off[name]
-        if not new_and_off and (name not in begun or begun[name] != value):
+        new = name not in begun
+        off_now = name.startswith(("sources.", "scores.")) and value == off[name]
+        ignored = new and (finished or off_now or name == "queries_sha256")
+        by_terms = name == "queries" and "queries_sha256" in begun
+        if not ignored and not by_terms and (new or begun[name] != value) and first_phase(name):
             found.append(Difference(name, begun.get(name), value))
     return Rerun(tuple(found))
 

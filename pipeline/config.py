@@ -6,7 +6,7 @@ RunOptions. Units stand in names; values are checked on construction.
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -146,6 +146,12 @@ class RunOptions:
     work: Path | None = None
     """Folder of this machine for the build's own files, which the dataset's work/ holds otherwise: needed
     where the dataset lies elsewhere. May be deleted once the dataset is there."""
+    config: Literal["same", "changed"] = "same"
+    """Settings of an unfinished dataset. same: those that it was begun with. changed: others; it is said
+    which phases must run again, and they do."""
+    reuse: Path | None = None
+    """Another build's dataset on this machine, finished or not, with its work/: begin with the phases that
+    these settings leave as they are. It stays as it is."""
     workers: int = 1
     """Processes. 1 runs everything in this one."""
     connect_to: tuple[str, ...] = ()

@@ -49,6 +49,7 @@ LAYERS = {
             "changed",
         },
         {"finish", "job"},
+        {"begin"},
         {"rounds", "coverage", "plan", "doctor"},
         {"build", "extend", "addition"},
         {"retry", "build_more"},

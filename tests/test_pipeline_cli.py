@@ -118,10 +118,8 @@ def test_another_configuration_in_the_same_place_is_refused(
     assert "found             3 candidates for 2 search terms" in capsys.readouterr().out
     changed = ("--folder.paths", photos, "--pairs-per-shard", "7")
     said = refused(pipeline.__main__.main, *common, *changed, capsys=capsys)
-    assert said.endswith(
-        "was begun with pairs_per_shard = 10000, now it is 7: "
-        "go on with the same settings, or give another --dataset"
-    )
+    assert "was begun with pairs_per_shard = 10000, now it is 7: shards must run again" in said
+    assert said.endswith(f"give another --dataset, and --reuse {tmp_path / 'dataset'}")
 
 
 def test_unknown_commands_and_recipes_list_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:

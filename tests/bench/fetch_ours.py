@@ -4,9 +4,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from pipeline.begin import begun
 from pipeline.build import FETCH, FIND, SELECT, build
 from pipeline.config import BuildConfig, Cap, Dedup, RunOptions
-from pipeline.job import begun
 from pipeline.limits import Fetch
 from pipeline.sources import Sources
 from pipeline.sources.table import Table
