@@ -261,7 +261,8 @@ def test_search_terms_are_told_apart_as_unmatched_lost_and_saturated(tmp_path: P
     assert [row["text"] for row in found.lost] == ["red"]
     assert [row["text"] for row in found.saturated] == ["square"]
     assert found.texts == {0: "blue"}
-    assert {row["num_kept"] for row in found.most_kept} == {1}
+    assert {row["text"] for row in found.below_cap} == set()  # all others kept nothing
+    assert len(found.demanded) == 12 - found.num_unmatched
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,8 @@ from pathlib import Path
 import pytest
 
 from manifests.__main__ import main
-from manifests.diff import diff
 from manifests.report import write_report
-from manifests.report.against import read_earlier
-from manifests.report.sampling import MAX_PAIRS
+from manifests.report.gained import Compared, Side, compare_pairs
 from manifests.store import open_dataset
 from tests.fakes import make_dataset
 from tests.full_report import NUM_PAIRS, make_earlier, make_reported
@@ -19,22 +17,45 @@ def _keys(root: Path) -> set[str]:
     return {key for shard in dataset.manifest.shards for key in dataset.read_index(shard)["key"].to_pylist()}
 
 
-def test_some_of_what_was_gained_and_lost_is_found(tmp_path: Path) -> None:
+def _compare(folder: Path, old: Path, new: Path, **limits: int) -> Compared:
+    (folder / "scratch").mkdir()
+    return compare_pairs(open_dataset(old), open_dataset(new), folder / "scratch", **limits)
+
+
+def _shown(side: Side) -> list[str]:
+    return [pair.row["key"] for pair in side.shown]
+
+
+def test_what_was_gained_and_lost_is_found_and_shown(tmp_path: Path) -> None:
     new, old = make_reported(tmp_path / "now"), make_earlier(tmp_path / "then")
-    earlier = read_earlier(open_dataset(old), open_dataset(new), MAX_PAIRS)
-    assert set(earlier.gained_keys) == _keys(new) - _keys(old)
-    assert set(earlier.lost_keys) == _keys(old) - _keys(new) == set(earlier.pairs.survivors)
-    assert len(earlier.lost_keys) == 3
+    found = _compare(tmp_path, old, new)
+    assert _shown(found.gained) == sorted(_keys(new) - _keys(old))
+    assert _shown(found.lost) == sorted(_keys(old) - _keys(new))
+    assert (found.gained.num_pairs, found.lost.num_pairs, found.every) == (3, 3, 1)
+    assert sum(found.lost.reasons.values()) == 3
 
 
-def test_of_many_keys_those_at_equal_distances_are_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("manifests.report.against.MAX_KEYS", 5)
-    new = make_dataset(tmp_path / "now", num_pairs=24)
-    old = make_dataset(tmp_path / "then", num_pairs=0)
-    earlier = read_earlier(open_dataset(old), open_dataset(new), MAX_PAIRS)
-    assert [*earlier.gained_keys] == sorted(_keys(new))[::5]
+def test_of_many_pairs_those_at_equal_distances_are_shown(tmp_path: Path) -> None:
+    new, old = make_dataset(tmp_path / "now", num_pairs=24), make_dataset(tmp_path / "then", num_pairs=0)
+    assert _shown(_compare(tmp_path, old, new).gained) == sorted(_keys(new))[::4]
+
+
+def test_an_estimate_counts_the_keys_that_begin_with_zeros(tmp_path: Path) -> None:
+    new = make_dataset(tmp_path / "now", num_pairs=300, pairs_per_shard=50)
+    old = make_dataset(tmp_path / "then", num_pairs=40, pairs_per_shard=7)
+    found = _compare(tmp_path, old, new, max_exact=100, max_sampled=20)
+    gained = [key for key in _keys(new) - _keys(old) if key.startswith("0")]
+    assert (found.every, found.gained.num_pairs) == (16, 16 * len(gained))
+    assert set(_shown(found.gained)) <= set(gained)
+    assert found.lost == Side(num_pairs=0, reasons={}, shown=())
+
+
+def test_shards_that_both_have_are_not_read(tmp_path: Path) -> None:
+    old = make_dataset(tmp_path / "then", num_pairs=8)
+    new = make_dataset(tmp_path / "now", num_pairs=12)
+    for folder in (old, new):
+        (folder / "index/00001.parquet").unlink()
+    assert _compare(tmp_path, old, new).gained.num_pairs == 4
 
 
 def test_the_page_says_how_many_and_shows_both_funnels(tmp_path: Path) -> None:
@@ -54,12 +75,6 @@ def test_a_build_beside_itself_has_lost_nothing(tmp_path: Path) -> None:
     html = write_report(root, root).read_text("utf-8")
     assert "<dt>Gained</dt><dd>0</dd>" in html
     assert "Some of the pairs" not in html
-    assert diff(open_dataset(root), open_dataset(root), _empty(tmp_path)).is_empty
-
-
-def _empty(folder: Path) -> Path:
-    (folder / "scratch").mkdir()
-    return folder / "scratch"
 
 
 def test_the_command_line_compares_and_names_what_is_no_dataset(

@@ -101,7 +101,7 @@ def _term(number: int, matched: int, tried: int, kept: int) -> dict[str, object]
 
 def test_a_word_is_larger_the_more_pairs_it_kept_and_marked_by_its_state() -> None:
     rows = [_term(0, 100, 90, 80), _term(1, 10, 10, 2), _term(2, 30, 20, 9)]
-    sizes = re.findall(r'<li class="(\w*)" style="font-size:([\d.]+)rem"', cloud(rows, 80))
+    sizes = re.findall(r'<li class="(\w*)" style="font-size:([\d.]+)rem"', cloud(rows, "num_kept", 80))
     assert [state for state, _ in sizes] == ["full", "", "starved"]
     assert float(sizes[0][1]) == 2.3 > float(sizes[2][1]) > float(sizes[1][1]) == 0.85
     assert [state_of(row, None) for row in rows] == ["", "", ""]

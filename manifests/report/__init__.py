@@ -37,8 +37,7 @@ def _page(dataset: Dataset, earlier: Earlier | None, max_pairs: int) -> str:
     manifest = dataset.manifest
     samples = read_samples(dataset)
     groups = group_duplicates(samples)
-    keys = [*groups, *(earlier.gained_keys if earlier else ())]
-    pairs = collect_pairs(dataset, sample_shards(manifest, max_pairs), survivor_keys=keys)
+    pairs = collect_pairs(dataset, sample_shards(manifest, max_pairs), survivor_keys=groups)
     shown = galleries.shown_pairs(pairs)
     cap = _cap(manifest.config)
     queries = collect_queries(
@@ -53,7 +52,7 @@ def _page(dataset: Dataset, earlier: Earlier | None, max_pairs: int) -> str:
         summary=sections.summary(manifest, pairs.sample),
         sections=[
             sections.funnel_section(manifest),
-            against_section(dataset, pairs, earlier),
+            against_section(dataset, earlier),
             galleries.kept_section(dataset, pairs, queries.texts),
             sections.reasons_section(manifest),
             origins_section(manifest, pairs, before),

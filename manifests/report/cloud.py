@@ -1,4 +1,4 @@
-"""A cloud of search terms: larger where more pairs were kept, marked where the cap was met or not filled."""
+"""A cloud of search terms: larger with more pairs, marked where the cap was met or not filled."""
 
 import math
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ MARKS = {"full": "at the cap", "starved": "starved"}
 Row = dict[str, Any]
 
 
-def cloud(rows: Sequence[Row], max_pairs: int | None) -> str:
-    """Return rows of QUERY_SCHEMA as words in alphabetic order, sizes by the logarithm of the kept pairs."""
+def cloud(rows: Sequence[Row], column: str, max_pairs: int | None) -> str:
+    """Return rows of QUERY_SCHEMA as words in alphabetic order, sizes by the logarithm of a column."""
     if not rows:
         return ""
-    counts = [row["num_kept"] for row in rows]
+    counts = [row[column] for row in rows]
     low, high = math.log(min(counts)), math.log(max(counts))
     words = "".join(
-        _word(row, (math.log(row["num_kept"]) - low) / (high - low) if high > low else 0.5, max_pairs)
+        _word(row, (math.log(row[column]) - low) / (high - low) if high > low else 0.5, max_pairs)
         for row in sorted(rows, key=lambda row: (row["text"].casefold(), row["query_id"]))
     )
     return f'<ul class="cloud">{words}</ul>'

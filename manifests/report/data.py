@@ -29,6 +29,13 @@ class ShownPair:
     shard: Shard
     row: Row
 
+    def picture(self, dataset: Dataset) -> bytes:
+        """Return the encoded picture; nothing where there is no tar, as in a copy of the tables alone."""
+        try:
+            return dataset.read_picture(self.shard, self.row)
+        except FileNotFoundError:
+            return b""
+
 
 @dataclass(slots=True, kw_only=True)
 class PairFigures:

@@ -16,7 +16,7 @@ CONTRAST_BINS = 128 // pixels.CONTRAST_STEP
 
 def measure_looks(dataset: Dataset, pairs: PairFigures) -> PixelFigures:
     """Return the measures of the pictures of the pairs with the lowest keys."""
-    return measure_pictures(dataset.read_picture(pair.shard, pair.row) for pair in pairs.lowest)
+    return measure_pictures(pair.picture(dataset) for pair in pairs.lowest)
 
 
 def looks_section(

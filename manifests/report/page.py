@@ -98,6 +98,18 @@ def number(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
 
 
+def short(value: int) -> str:
+    """Return a count in at most seven letters, for where there is little room.
+
+    >>> short(999_999), short(12_345_678), short(1_623_700_000)
+    ('999,999', '12.3 M', '1.62 G')
+    """
+    for unit, letter in ((10**12, "T"), (10**9, "G"), (10**6, "M")):
+        if value >= unit:
+            return f"{value / unit:.3g} {letter}"
+    return number(value)
+
+
 def share(part: float, whole: float) -> str:
     """Return a part of a whole in per cent; a part that is not nothing never reads as 0 %.
 

@@ -58,7 +58,7 @@ def pair_card(
     size = f"{row['original_width']} × {row['original_height']} px · "
     said = f'<span class="measure">{text(note)}</span>' if note else ""
     return (
-        f'<figure class="pair {kind}">{thumbnail(dataset.read_picture(pair.shard, row), alt=row["caption"])}'
+        f'<figure class="pair {kind}">{thumbnail(pair.picture(dataset), alt=row["caption"])}'
         f'<figcaption class="words">{said}{caption_line(row["caption"])}'
         f'<span class="quiet">{text(size)}{_page_link(row)}</span>'
         f"{f'<span>{tags}</span>' if tags else ''}</figcaption></figure>"

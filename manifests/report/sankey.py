@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from manifests.report.bars import plain
-from manifests.report.page import number, share, text
+from manifests.report.page import number, share, short, text
 from manifests.report.svg import label_at
 from manifests.schema import StageCount
 
@@ -60,7 +60,7 @@ def _drawing(stages: Sequence[StageCount], href: Href, layout: Layout) -> str:
         down = below
     last = stages[-1]
     parts.append(_node(layout, last.num_out * scale, down, "end"))
-    parts.extend(_name(layout, "kept", f"{number(last.num_out)}", down))
+    parts.extend(_name(layout, "kept", last.num_out, down))
     says = (
         f"Funnel: of {number(stages[0].num_in)} candidates {number(last.num_out)} were kept. "
         "The figures stand in the table below."
@@ -79,7 +79,7 @@ def _stage(
     foot = top + NODE
     dropped = sorted(((n, c) for n, c in stage.dropped.items() if c), key=lambda item: (-item[1], item[0]))
     parts = [_node(layout, stage.num_in * scale, top, "start")]
-    parts.extend(_name(layout, plain(stage.stage), number(stage.num_in), top))
+    parts.extend(_name(layout, plain(stage.stage), stage.num_in, top))
     right, down = layout.stream + stage.num_in * scale, foot + BEND
     for reason, count in dropped:
         thick = count * scale
@@ -126,9 +126,10 @@ def _label(layout: Layout, reason: str, count: int, whole: int, middle: float) -
         yield label_at(layout.reasons, middle + layout.line - 3, figures, "start")
 
 
-def _name(layout: Layout, name: str, count: str, top: float) -> Iterator[str]:
+def _name(layout: Layout, name: str, count: int, top: float) -> Iterator[str]:
+    shown = number(count) if layout.lines == 1 else short(count)
     yield f'<g class="stage">{label_at(layout.stream - 8, top + 10, name, "end")}</g>'
-    yield label_at(layout.stream - 8, top + 10 + layout.line, count, "end")
+    yield label_at(layout.stream - 8, top + 10 + layout.line, shown, "end")
 
 
 def _node(layout: Layout, wide: float, top: float, kind: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from manifests.report.bars import Bar, bars, plain
 from manifests.report.cloud import MARKS, cloud, state_of
 from manifests.report.galleries import rejections_anchor
-from manifests.report.page import Section, cards, facts, folded, number, share, table, text
+from manifests.report.page import Section, cards, facts, folded, number, share, short, table, text
 from manifests.report.sampling import Sample
 from manifests.report.sankey import sankey
 from manifests.report.terms import QueryFigures
@@ -27,7 +27,7 @@ def summary(manifest: Manifest, sample: Sample) -> str:
         [
             ("Pairs", number(manifest.num_pairs)),
             ("Search terms", number(manifest.num_queries)),
-            ("Shards", f"{number(len(manifest.shards))} ({number(num_bytes / 1e6)} MB)"),
+            ("Shards", f"{number(len(manifest.shards))} ({short(num_bytes)}B)"),
             ("Built", manifest.created_at[:16].replace("T", " ") + " UTC"),
             ("Pictures fetched", fetched),
             ("Code", manifest.code_version),
@@ -101,19 +101,26 @@ def queries_section(manifest: Manifest, queries: QueryFigures, max_pairs: int | 
     bodies = [
         f'<div class="card"><h3>{text(title)}</h3>{_query_bars(rows)}</div>' for title, rows in lists if rows
     ]
-    states = {state_of(row, max_pairs) for row in queries.most_kept}
-    legend = "".join(
-        f'<li class="{state}">{text(words)}</li>' for state, words in MARKS.items() if state in states
-    )
-    marks = f'<ul class="cloud legend" aria-label="Marks">{legend}</ul>' if legend else ""
     intro = (
         f"<p>Of {number(manifest.num_queries)} search terms, {number(queries.num_unmatched)} occur in no "
         f"caption and {number(queries.num_lost)} occur in captions of which none was kept.</p>"
-        f"<h3>Terms with most pairs</h3>{cloud(queries.most_kept, max_pairs)}{marks}"
+        f"{_clouds(queries, max_pairs)}"
         '<p class="quiet">Below, the strong part of a bar was kept, the pale part only matched; '
         "kept / matched.</p>"
     )
     return Section(anchor="queries", title="Search terms", body=intro + cards(bodies))
+
+
+def _clouds(queries: QueryFigures, max_pairs: int | None) -> str:
+    """Return the terms that matched most, and where some are full, those that kept most of the others."""
+    states = {state_of(row, max_pairs) for row in [*queries.demanded, *queries.below_cap]}
+    legend = "".join(
+        f'<li class="{state}">{text(words)}</li>' for state, words in MARKS.items() if state in states
+    )
+    marks = f'<ul class="cloud legend" aria-label="Marks">{legend}</ul>' if legend else ""
+    most = f"<h3>Terms in most captions</h3>{cloud(queries.demanded, 'num_matched', max_pairs)}"
+    rest = cloud(queries.below_cap, "num_kept", max_pairs)
+    return most + (f"<h3>Below the cap, with most pairs kept</h3>{rest}" if rest else "") + marks
 
 
 def config_section(manifest: Manifest) -> Section:
