@@ -11,6 +11,7 @@ from manifests.fetch_times import FOLDER
 from manifests.storage import location, read_bytes
 from manifests.store import Dataset, open_dataset, read_manifest, write_bytes
 from manifests.transfer import files_of, transfer
+from manifests.verify import Options, verify
 from pipeline.build import build
 from pipeline.build_more import defaults_of, extend
 from pipeline.config import BuildConfig, RunOptions
@@ -50,6 +51,7 @@ def test_a_build_to_a_store_is_the_local_build(both: tuple[Dataset, Dataset], s3
     assert there.manifest.content_hash == here.manifest.content_hash
     assert files_there(there.root) == files_there(here.root)
     assert there.manifest.name == "small"
+    assert list(verify(there.root, Options(deep=True))) == []
     assert s3.faults.total() > 0
 
 
