@@ -127,6 +127,7 @@ def link_or_copy(path: Path, to: Path) -> None:
 
 def move(path: Path, to: Path) -> None:
     """Give a file of this machine another place: by a rename, or whole by a copy before it is removed."""
+    make_folder(to.parent)
     if is_local(to) and path.stat().st_dev == to.parent.stat().st_dev:
         path.replace(to)
         return

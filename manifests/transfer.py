@@ -1,12 +1,12 @@
 """A finished dataset to another place: every file whole, the manifest last, so that it is there or is not."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from manifests.schema import FileRecord, Manifest
-from manifests.storage import link_or_copy, read_bytes
+from manifests.storage import link_or_copy, move, read_bytes
 from manifests.store import MANIFEST_NAME, manifest_from_bytes
 
 # Each holds up to four parts of 16 MiB of its file.
@@ -20,6 +20,13 @@ def files_of(manifest: Manifest) -> Iterator[FileRecord]:
         yield shard.tar
         yield shard.index
     yield from manifest.files
+
+
+def move_all(names: Sequence[str], source: Path, to: Path) -> None:
+    """Move files of a folder of this machine to another place, in any order."""
+    with ThreadPoolExecutor(NUM_THREADS, thread_name_prefix="move") as threads:
+        for _ in threads.map(lambda name: move(source / name, to / name), names):
+            pass
 
 
 def transfer(source: Path, to: Path, journal: Path) -> None:

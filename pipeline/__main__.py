@@ -256,7 +256,7 @@ class HashesRequest:
 
     path: tyro.conf.Positional[Place]
     """A folder, a tar or a dataset."""
-    out: Path
+    out: Place
     """The list: a parquet file."""
     workers: int = 1
     """Processes."""

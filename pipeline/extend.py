@@ -16,10 +16,11 @@ import msgspec
 from filters.do_not_fetch import SEPARATOR
 from manifests.report import write_report
 from manifests.schema import Manifest
-from manifests.storage import move, read_bytes, read_table
+from manifests.storage import read_bytes, read_table
 from manifests.store import MANIFEST_NAME, Dataset, clear_cut_short, read_manifest, write_bytes
 from manifests.takedown_apply import complete
 from manifests.takedown_list import LIST_NAME
+from manifests.transfer import move_all
 from pipeline.config import BuildConfig, RunOptions
 from pipeline.job import Job
 from pipeline.limits import Fetch
@@ -141,7 +142,7 @@ def move_in(extension: Extension) -> None:
     ]
     # Files that take the place of others come last: so long is the dataset as its old manifest says.
     replaced = {file.path for file in extension.manifest.files}
-    for name in (*sorted(names, key=replaced.__contains__), MANIFEST_NAME):
-        move(new / name, extension.dataset / name)
+    for several in (set(names) - replaced, set(names) & replaced, {MANIFEST_NAME}):
+        move_all(sorted(several), new, extension.dataset)
     write_report(extension.dataset)
     shutil.rmtree(new)

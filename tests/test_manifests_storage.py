@@ -66,6 +66,13 @@ def test_a_file_moves_to_a_store_whole_and_is_gone_here(s3: S3, tmp_path: Path) 
     assert not (tmp_path / "file").exists()
 
 
+def test_a_file_moves_into_a_folder_that_was_not_there(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"bytes")
+    storage.move(tmp_path / "file", tmp_path / "new/folder/file")
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["file"]
+    assert (tmp_path / "new/folder/file").read_bytes() == b"bytes"
+
+
 def test_copies_within_a_store_carry_no_bytes_through_here(s3: S3) -> None:
     write_bytes(location("s3://bucket/one"), b"bytes" * 1000)
     s3.requests.clear()
