@@ -167,11 +167,10 @@ def _write_shard(root: Path, number: int, rows: Sequence[Row], pictures: Sequenc
         storage.written_whole(tar_path) as temporary,
         tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar,
     ):
-        for row, picture in zip(rows, pictures, strict=True):
+        told = pa.Table.from_pylist(list(rows), INDEX_SCHEMA).to_pylist(maps_as_pydicts="strict")
+        for row, entry, picture in zip(rows, told, pictures, strict=True):
             row["offset"] = tar.offset + tarfile.BLOCKSIZE  # the bytes follow one header block
-            facts = {
-                name: row.get(name) for name in INDEX_SCHEMA.names if name not in ("offset", "num_bytes")
-            }
+            facts = {name: value for name, value in entry.items() if name not in ("offset", "num_bytes")}
             members = {"jpg": picture, "txt": row["caption"].encode(), "json": json.dumps(facts).encode()}
             for suffix, data in members.items():
                 member = tarfile.TarInfo(f"{row['key']}.{suffix}")
@@ -200,8 +199,8 @@ def _write_queries(root: Path, captions: Sequence[str]) -> list[str]:
         for query_id, text in enumerate(queries)
     ]
     store.write_table(root / "queries.parquet", pa.Table.from_pylist(rows, QUERY_SCHEMA))
-    hits = dict.fromkeys(("num_matched", "num_tried", "num_kept"), counts.total())
-    shares = [{"origin": "word", "source": "table", "num_queries": len(rows) - 1} | hits]
+    hits = dict.fromkeys(("num_matched", "num_tried", "num_kept"), sum(counts[text] for text in queries))
+    shares = [{"origin": "word", "source": "folder", "num_queries": len(rows) - 1} | hits]
     store.write_table(root / "coverage.parquet", pa.Table.from_pylist(shares, COVERAGE_SCHEMA))
     return queries
 

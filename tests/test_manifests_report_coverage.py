@@ -45,7 +45,7 @@ def test_the_section_says_how_many_terms_exceed_their_cap_and_by_how_much(tmp_pa
     make_terms(root)
     body = coverage_section(collect_coverage(open_dataset(root), 10)).body
     assert "1 terms are starved; 1 hold more than their cap, by 3 in all" in body
-    assert "<td>table</td>" in body
+    assert "<td>folder</td>" in body
 
 
 def test_a_dataset_without_a_cap_has_no_section() -> None:
