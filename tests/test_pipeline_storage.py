@@ -14,10 +14,13 @@ from manifests.transfer import files_of, transfer
 from manifests.verify import Options, verify
 from pipeline.build import build
 from pipeline.build_more import defaults_of, extend
-from pipeline.config import BuildConfig, RunOptions
+from pipeline.config import BuildConfig, Dedup, RunOptions
+from pipeline.references import read_reference, references_of
 from pipeline.retry import RetryRequest, retry
 from pipeline.sample_web.server import Served
+from tests.fakes import make_dataset
 from tests.s3 import S3, serving_s3
+from tests.web_folder import serving_folder
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +56,17 @@ def test_a_build_to_a_store_is_the_local_build(both: tuple[Dataset, Dataset], s3
     assert there.manifest.name == "small"
     assert list(verify(there.root, Options(deep=True))) == []
     assert s3.faults.total() > 0
+
+
+@pytest.mark.parametrize("kind", ["s3", "http"])
+def test_an_earlier_dataset_is_kept_out_wherever_it_lies(s3: S3, tmp_path: Path, kind: str) -> None:
+    make_dataset(tmp_path / "earlier")
+    transfer(tmp_path / "earlier", location(f"s3://bucket/{kind}/earlier"), tmp_path / "journal")
+    with serving_folder(tmp_path) as web:
+        place = f"s3://bucket/{kind}/earlier" if kind == "s3" else f"{web.url}/earlier"
+        (reference,) = references_of(Dedup(against=(place,)))
+        there = read_reference(reference.path)
+    assert there.equals(read_reference(tmp_path / "earlier")) and len(there) == 8
 
 
 def test_shards_that_nobody_has_published_are_not_mixed_with_a_builds_own(
