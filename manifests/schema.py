@@ -171,7 +171,7 @@ class Shard:
 class Change:
     """What was done to a dataset after it was built. `num_tried == num_gained + sum(dropped.values())`."""
 
-    kind: str  # retry, which adds pairs; score, which looks at all and keeps some
+    kind: str  # retry and extend, which add pairs; score, which looks at all and keeps some; ...
     request: dict[str, Any]  # what was asked for
     num_tried: int
     num_gained: int  # of those that were tried, the pairs that are in the dataset
