@@ -1,6 +1,5 @@
 """Pairs of any shards of finished datasets, in any order, as one new shard; no picture is decoded."""
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
@@ -11,11 +10,12 @@ import pyarrow as pa
 
 from manifests.copying import END, Rows, Spans, copy_pairs, spans_of
 from manifests.fetch_times import FOLDER, fetch_times_of, read_fetch_times
-from manifests.hashing import HashedFile, written_hashed
+from manifests.hashing import HashedFile, write_table_hashed, written_hashed
 from manifests.schema import INDEX_SCHEMA, FileRecord, Shard
 from manifests.select import with_offsets
 from manifests.storage import num_rows
 from manifests.store import Dataset, record_file, write_table
+from manifests.versions import as_current
 
 MAX_OPEN_TARS = 64
 NUM_TABLES = 3  # indexes in memory: neighbouring shards often come from the same one
@@ -49,10 +49,15 @@ class Gather:
             with written_hashed(tar) as file:
                 offsets = self._copy(positions, file)
                 file.write(END)
-            write_table(index, with_offsets(rows, offsets))
-        record = Shard(
-            tar=record_file(self.out, tar), index=record_file(self.out, index), num_pairs=num_rows(index)
-        )
+            record = Shard(
+                tar=file.record(f"shards/{name}.tar"),
+                index=write_table_hashed(self.out, f"index/{name}.parquet", with_offsets(rows, offsets)),
+                num_pairs=len(rows),
+            )
+        else:
+            record = Shard(
+                tar=record_file(self.out, tar), index=record_file(self.out, index), num_pairs=num_rows(index)
+            )
         assert record.num_pairs == len(positions), (name, record.num_pairs, len(positions))
         return record, [record_file(self.out, times)] if times.exists() else []
 
@@ -60,12 +65,12 @@ class Gather:
         return self.dataset.read_index(self.shards[shard])
 
     def _rows(self, positions: Positions) -> pa.Table:
-        """Return the index rows of the pairs, in their order; the columns are those that any shard has."""
+        """Return the index rows of the pairs, in their order, in today's columns."""
         tables, places = [], []
         for shard, at in by_shard(positions):
             tables.append(self._index(shard).take(rows_in(positions[at])))
             places.append(at)
-        found = pa.concat_tables(in_one_schema(tables))
+        found = pa.concat_tables([as_current(table, INDEX_SCHEMA) for table in tables])
         return found.take(np.argsort(np.concatenate(places)))
 
     def _write_times(self, keys: pa.ChunkedArray, positions: Positions, to: Path) -> None:
@@ -102,14 +107,3 @@ def by_shard(positions: Positions) -> list[tuple[int, Rows]]:
     order = np.argsort(shards, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(shards[order])) + 1) if len(order) else []
     return [(int(shards[group[0]]), group) for group in groups]
-
-
-def in_one_schema(tables: Sequence[pa.Table]) -> list[pa.Table]:
-    """Return index rows with the same columns: nulls where an earlier version wrote none."""
-    names = {name for table in tables for name in table.column_names}
-    schema = pa.schema([field for field in INDEX_SCHEMA if field.name in names])
-    return [pa.table([_column(table, field) for field in schema], schema=schema) for table in tables]
-
-
-def _column(table: pa.Table, field: pa.Field) -> pa.ChunkedArray:
-    return table[field.name] if field.name in table.column_names else pa.nulls(len(table), field.type)

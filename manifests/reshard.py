@@ -20,7 +20,15 @@ from manifests.schema import Change, FileRecord, Manifest, Shard
 from manifests.select import BESIDE_INDEX
 from manifests.spill import Spill, key_numbers, num_range_bits
 from manifests.storage import link_or_copy, name_of
-from manifests.store import Dataset, clear_cut_short, read_manifest, write_manifest
+from manifests.store import (
+    Dataset,
+    clear_cut_short,
+    read_manifest,
+    record_file,
+    write_manifest,
+    write_table,
+)
+from manifests.versions import read_coverage
 
 KIND = "reshard"
 Order = Literal["key", "as-is"]
@@ -61,6 +69,9 @@ def link_others(source: Dataset, out: Path) -> list[FileRecord]:
     files = [file for file in source.manifest.files if not file.path.startswith(changing)]
     for file in files:
         link_or_copy(source.root / file.path, out / file.path)
+    if not any(file.path == "coverage.parquet" for file in files):  # the first version wrote none
+        write_table(out / "coverage.parquet", read_coverage(source.root))
+        files.append(record_file(out, out / "coverage.parquet"))
     return files
 
 

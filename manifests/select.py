@@ -17,10 +17,11 @@ from manifests.counts import hits, write_counts
 from manifests.hashing import written_hashed
 from manifests.publishing import following, write_sizes
 from manifests.report import write_report
-from manifests.schema import REJECTION_SCHEMA, Change, FileRecord, Manifest, Shard, StageCount
+from manifests.schema import REJECTION_SCHEMA, SAMPLE_SCHEMA, Change, FileRecord, Manifest, Shard, StageCount
 from manifests.storage import link_or_copy, name_of, num_rows, read_table
 from manifests.store import Dataset, clear_cut_short, record_file, write_manifest, write_table
 from manifests.takedown_list import LIST_NAME, RECEIPTS
+from manifests.versions import as_current
 
 SAMPLES_PER_REASON = 24
 # Tables beside the index, one for each shard, a row for each pair.
@@ -73,7 +74,8 @@ def write_selection(
             samples.append(table.slice(0, room))
     assert change.num_tried == source.manifest.num_pairs, (change, source.manifest.num_pairs)
     write_counts(source, lost, out)
-    write_table(out / "samples.parquet", pa.concat_tables(samples, promote_options="default"))
+    joined = pa.concat_tables(samples, promote_options="default")
+    write_table(out / "samples.parquet", as_current(joined, SAMPLE_SCHEMA))
     tables = [record_file(out, out / f"{name}.parquet") for name in ("coverage", "queries", "samples")]
     num_in, reasons = source.manifest.num_pairs, {reason: num_dropped} if num_dropped else {}
     last = StageCount(stage=stage, num_in=num_in, num_out=num_in - num_dropped, dropped=reasons)

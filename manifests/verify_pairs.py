@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from manifests.schema import ADDED_COLUMNS
 from manifests.verify_headers import BLOCK
 
 ROWS_AT_ONCE = 1000
@@ -114,8 +115,13 @@ def facts_problem(data: bytes, row: Row) -> str | None:
         return "is not JSON"
     if not isinstance(facts, dict):
         return "is not a JSON object"
-    names = set(row) - NOT_IN_FACTS
-    if other := (names - LEARNED_LATER).symmetric_difference(facts.keys() - LEARNED_LATER):
+    names = set(row) - NOT_IN_FACTS - LEARNED_LATER
+    # An index that was written anew has columns that the version which wrote the facts did not know.
+    names -= {name for name in ADDED_COLUMNS if row.get(name) is None and name not in facts}
+    if other := names.symmetric_difference(facts.keys() - LEARNED_LATER):
         return f"has other fields than the index: {', '.join(sorted(other))}"
-    wrong = [name for name in facts if name not in LEARNED_LATER and facts[name] != row[name]]
+    # The first version wrote one search.
+    if isinstance(facts.get("found_by"), str) and isinstance(row.get("found_by"), list):
+        facts["found_by"] = [facts["found_by"]]
+    wrong = [name for name in names if facts[name] != row[name]]
     return f"and the index differ in {', '.join(wrong)}" if wrong else None

@@ -81,7 +81,10 @@ def hits_problems(root: Path, hits: npt.NDArray[np.int64], extended: bool) -> It
 
 
 def coverage_problems(root: Path) -> Iterator[str]:
-    """Yield the origins of which coverage.parquet and queries.parquet count another number of hits."""
+    """Yield the origins of which coverage.parquet and queries.parquet count another number of hits; none
+    where it has no rows, as in what was made of the first version's datasets, which had none."""
+    if not len(read_coverage(root)):
+        return
     coverage, queries = (_kept_by_origin(table) for table in (read_coverage(root), read_queries(root)))
     for origin in sorted(coverage.keys() | queries.keys()):
         if coverage[origin] != queries[origin]:

@@ -39,7 +39,7 @@ TABLES = {
 }
 RECORDS = ("Manifest", "StageCount", "FileRecord", "Shard", "Change", "SourceRecord", "Dates")
 JSON_TYPES = {str: "string", int: "integer", dict: "object"}
-EXAMPLES = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
+EXAMPLES: list[str] = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
 
 
 def told(table: str) -> list[tuple[str, str]]:

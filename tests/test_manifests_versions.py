@@ -16,6 +16,7 @@ import pytest
 
 from manifests.__main__ import main
 from manifests.report import write_report
+from manifests.reshard import reshard
 from manifests.schema import INDEX_SCHEMA, QUERY_SCHEMA, REJECTION_SCHEMA, SCHEMA_VERSION, Change
 from manifests.select import Judged, write_selection
 from manifests.status import status_tables
@@ -27,7 +28,7 @@ from manifests.store import (
     open_dataset,
     read_manifest,
 )
-from manifests.verify import verify
+from manifests.verify import Options, verify
 from manifests.versions import as_current, is_of
 
 FIXTURES = Path(__file__).parent / "fixtures" / "datasets"
@@ -48,7 +49,7 @@ def test_all_versions_are_there_and_small() -> None:
 
 
 def test_an_earlier_dataset_is_shown_and_verifies(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert list(verify(old)) == []
+    assert list(verify(old, Options(deep=True))) == []
     assert main(["show", str(old)]) == 0
     assert "2 pairs in 1 shards" in capsys.readouterr().out
     assert main(["show", "--json", str(old)]) == 0
@@ -88,9 +89,17 @@ def test_a_selection_from_an_earlier_dataset_is_of_this_version(old: Path, tmp_p
     judged = Judged(shard=shard, details=[None, "not wanted"])
     change = Change(kind="select", request={}, num_tried=2, num_gained=0, dropped={})
     write_selection(source, [judged], tmp_path / "new", "choice", "not_chosen", change)
-    assert list(verify(tmp_path / "new")) == []
+    assert list(verify(tmp_path / "new", Options(deep=True))) == []
     manifest = read_manifest(tmp_path / "new")
     assert (manifest.schema_version, manifest.num_pairs) == (SCHEMA_VERSION, 1)
+
+
+def test_an_earlier_dataset_is_written_anew_in_todays_columns(old: Path, tmp_path: Path) -> None:
+    reshard(open_dataset(old), tmp_path / "new", pairs_per_shard=1)
+    assert list(verify(tmp_path / "new", Options(deep=True))) == []
+    new = open_dataset(tmp_path / "new")
+    assert len(new.manifest.shards) == 2
+    assert all(new.read_index(shard).schema.equals(INDEX_SCHEMA) for shard in new.manifest.shards)
 
 
 def test_an_earlier_dataset_is_trained_from(old: Path, tmp_path: Path) -> None:
