@@ -84,10 +84,12 @@ def coverage_section(coverage: Coverage | None) -> Section:
         _by_source(coverage.shares),
         f"<h3>Starved terms</h3>{bars(starved, longest=coverage.max_pairs)}" if starved else "",
     ]
+    over = ""
+    if totals["over"]:
+        over = f", by {number(coverage.num_hits_over)} in all, because {REASONS[coverage.rule]}"
     intro = (
         f"<p>A term may keep {number(coverage.max_pairs)} pairs. {number(totals['starved'])} terms are "
-        f"starved; {number(totals['over'])} hold more than their cap, by "
-        f"{number(coverage.num_hits_over)} in all, because {REASONS[coverage.rule]}.</p>"
+        f"starved; {number(totals['over'])} hold more than their cap{over}.</p>"
     )
     shown = [f'<div class="card">{body}</div>' for body in bodies if body]
     return Section(anchor="coverage", title="Coverage", body=intro + cards(shown, kind="two"))

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -23,6 +25,7 @@ from manifests.store import Dataset
 MAX_EXACT = 20_000_000  # keys to compare; 1 GB of temporary files, minutes
 MAX_SAMPLED = 2_000_000  # keys in memory
 NUM_SHOWN = 8
+NO_KEYS = pa.array([], pa.string())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,28 +81,34 @@ def _exact(dataset: Dataset, shards: Sequence[Shard], side: OneSided) -> Side:
     return Side(num_pairs=side.num_pairs, reasons=side.reasons, shown=_find(dataset, shards, keys))
 
 
-def _estimate(
-    dataset: Dataset, mine: list[tuple[Shard, pa.Array]], theirs: list[tuple[Shard, pa.Array]], every: int
-) -> Side:
-    there = pa.concat_arrays([pa.array([], pa.string()), *(keys for _, keys in theirs)])
-    alone = [(shard, keys.filter(pc.invert(pc.is_in(keys, value_set=there)))) for shard, keys in mine]
-    found = [(shard, keys) for shard, keys in alone if len(keys)]
-    step = len(found) // NUM_SHOWN + 1
-    shown = [pair for shard, keys in found[::step] for pair in _find(dataset, [shard], [keys[0].as_py()])]
-    return Side(num_pairs=every * sum(len(keys) for _, keys in found), reasons={}, shown=tuple(shown))
+def _estimate(dataset: Dataset, mine: "_Keys", theirs: "_Keys", every: int) -> Side:
+    places = np.flatnonzero(pc.invert(pc.is_in(mine.keys, value_set=theirs.keys)))
+    shown: list[ShownPair] = []
+    for place in places[:: len(places) // NUM_SHOWN + 1].tolist():
+        shard = mine.shards[np.searchsorted(mine.ends, place, side="right")]
+        shown += _find(dataset, [shard], [mine.keys[place].as_py()])
+    return Side(num_pairs=every * len(places), reasons={}, shown=tuple(shown))
 
 
-def _keys(dataset: Dataset, shards: Sequence[Shard], prefix: str) -> list[tuple[Shard, pa.Array]]:
-    """Return the keys of each shard that begin with the prefix, of those shards that have any."""
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """Keys of shards, one shard after the other; those of shard n end at `ends[n]`."""
+
+    keys: pa.Array
+    shards: Sequence[Shard]
+    ends: npt.NDArray[np.int64]
+
+
+def _keys(dataset: Dataset, shards: Sequence[Shard], prefix: str) -> _Keys:
+    """Return the keys that begin with the prefix."""
     found = []
     for shard in shards:
         with open_parquet(dataset.root / shard.index.path) as file:
             groups = [group for group in range(file.num_row_groups) if _may_hold(file, group, prefix)]
-            if groups:
-                keys = file.read_row_groups(groups, ["key"])["key"].combine_chunks()
-                chosen = keys.filter(pc.starts_with(keys, prefix))
-                found += [(shard, chosen)] if len(chosen) else []
-    return found
+            keys = file.read_row_groups(groups, ["key"])["key"].combine_chunks() if groups else NO_KEYS
+            found.append(keys.filter(pc.starts_with(keys, prefix)))
+    ends = np.cumsum([len(keys) for keys in found], dtype=np.int64)
+    return _Keys(pa.concat_arrays([NO_KEYS, *found]), shards, ends)
 
 
 def _may_hold(file: pq.ParquetFile, group: int, prefix: str) -> bool:

@@ -67,7 +67,7 @@ def facts(pairs: Sequence[tuple[str, object]]) -> str:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, caption: str) -> str:
-    """Return a table of plain values; numbers are set right with thousands apart."""
+    """Return a table of plain values; numbers and shares are set right, with thousands apart."""
     head = "".join(
         f'<th scope="col"{_right(value)}>{text(column)}</th>'
         for column, value in zip(columns, rows[0] if rows else columns, strict=True)
@@ -128,4 +128,5 @@ def _cell(value: object) -> str:
 
 
 def _right(value: object) -> str:
-    return ' class="number"' if isinstance(value, int | float) else ""
+    is_share = isinstance(value, str) and value.endswith(" %")
+    return ' class="number"' if is_share or isinstance(value, int | float) else ""
