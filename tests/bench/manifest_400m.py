@@ -4,7 +4,8 @@
     .venv/bin/python -m tests.bench.manifest_400m --shards 400 --only show diff    # smaller, or some of them
 
 Each command runs in a process of its own on two synthetic datasets (tests/bench/synthetic.py). `select` takes
-the pairs of one shard in 1,000 by a column of all; `report` and `card` read samples, and say so.
+the pairs of one shard in 1,000 by a column of all; `report` and `card` read samples, and say so; `against` is
+the report beside the other dataset.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
+NAMES = ["show", "json", "diff", "card", "report", "against", "select"]
 MAX_BYTES, MAX_SECONDS = 2 << 30, 30 * 60
 
 
@@ -24,7 +26,7 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shards", type=int, default=40_000)
     parser.add_argument("--pairs-per-shard", type=int, default=10_000)
-    parser.add_argument("--only", nargs="+", default=["show", "json", "diff", "card", "report", "select"])
+    parser.add_argument("--only", nargs="+", default=NAMES)
     request = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="openwit-400m-") as folder:
         roots = [Path(folder) / name for name in ("old", "new")]
@@ -48,6 +50,7 @@ def _command(name: str, old: Path, new: Path) -> list[str]:
         "diff": ["diff", str(old), str(new)],
         "card": ["card", str(old), "--out", f"{out}.md"],
         "report": ["report", str(old)],
+        "against": ["report", str(new), "--against", str(old)],
         "select": ["select", str(old), "--out", out, "--where", "licence <> 'CC BY 4.0'"],
     }
     return commands[name]
