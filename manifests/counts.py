@@ -3,8 +3,10 @@
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from manifests.schema import COVERAGE_SCHEMA, QUERY_SCHEMA
 from manifests.store import Dataset, write_table
@@ -15,6 +17,34 @@ def hits(rows: pa.Table) -> Counter[tuple[int, str]]:
     """Return how many rows have each (term, source)."""
     pairs = rows.select(["query_ids", "source"]).to_pylist()
     return Counter((query_id, row["source"]) for row in pairs for query_id in row["query_ids"] or ())
+
+
+class Tally:
+    """How many rows have each (term, source): `hits` of many tables, a number for each term and source."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, NDArray[np.int64]] = {}
+
+    def add(self, rows: pa.Table) -> None:
+        """Count the rows of a table."""
+        for source in pc.unique(rows["source"]).to_pylist():
+            query_ids = rows.filter(pc.equal(rows["source"], source))["query_ids"]
+            found = np.bincount(pc.list_flatten(query_ids).to_numpy())
+            before = self._counts.get(source, np.empty(0, np.int64))
+            room = max(len(found), len(before))
+            self._counts[source] = np.pad(before, (0, room - len(before)))
+            self._counts[source][: len(found)] += found
+
+    def counter(self) -> Counter[tuple[int, str]]:
+        """Return the counts that are not zero."""
+        return Counter(
+            {
+                (query_id, source): count
+                for source, counts in self._counts.items()
+                for query_id, count in enumerate(counts.tolist())
+                if count
+            }
+        )
 
 
 def counts_without(source: Dataset, lost: Counter[tuple[int, str]]) -> tuple[pa.Table, pa.Table]:

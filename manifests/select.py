@@ -4,7 +4,6 @@ One shard is in memory at a time, and each is there whole or not at all: a run t
 those that are missing. Shards of which everything is kept are linked. The manifest is written last.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from manifests.copying import END, Rows, copy_pairs, spans_of
-from manifests.counts import hits, write_counts
+from manifests.counts import Tally, write_counts
 from manifests.hashing import written_hashed
 from manifests.publishing import following, write_sizes
 from manifests.report import write_report
@@ -53,7 +52,7 @@ def write_selection(
     tried; what was kept is filled in.
     """
     clear_cut_short(out)
-    lost, shards, files = Counter[tuple[int, str]](), list[Shard](), link_takedowns(source, out)
+    lost, shards, files = Tally(), list[Shard](), link_takedowns(source, out)
     rejections = link_rejections(source, out)
     beside = {file.path: file for file in source.manifest.files}
     num_dropped, samples = 0, [read_table(source.root / "samples.parquet")]
@@ -62,18 +61,18 @@ def write_selection(
             shard, others = write_shard(source, each, out, f"{len(shards):05d}", beside)
             shards.append(shard)
             files += others
-        if dropped := _dropped(source, each, stage, reason):
-            table, lost_here = dropped
+        if len(each.kept) < len(each.details):
+            table = _dropped(source, each, stage, reason, lost)
             num_dropped += len(table)
-            lost.update(lost_here)
             path = out / "rejections" / f"{len(rejections):05d}.parquet"
             write_table(path, table)
             rejections.append(record_file(out, path))
             # Keys are hashes, so that the first rows are a fair sample. None is shown as a picture.
             room = max(0, SAMPLES_PER_REASON - sum(map(len, samples[1:])))
-            samples.append(table.slice(0, room))
+            if room:  # a copy: a slice would hold on to the whole table
+                samples.append(table.take(pa.array(range(min(room, len(table))))))
     assert change.num_tried == source.manifest.num_pairs, (change, source.manifest.num_pairs)
-    write_counts(source, lost, out)
+    write_counts(source, lost.counter(), out)
     joined = pa.concat_tables(samples, promote_options="default")
     write_table(out / "samples.parquet", as_current(joined, SAMPLE_SCHEMA))
     tables = [record_file(out, out / f"{name}.parquet") for name in ("coverage", "queries", "samples")]
@@ -126,16 +125,12 @@ def as_rejections(rows: pa.Table, stage: str, reason: str, details: Sequence[str
     return pa.table(columns, schema=REJECTION_SCHEMA)
 
 
-def _dropped(
-    source: Dataset, judged: Judged, stage: str, reason: str
-) -> tuple[pa.Table, Counter[tuple[int, str]]] | None:
-    """Return what a shard loses, as rejections, and how many pairs of each (term, source) that is."""
-    details = [detail for detail in judged.details if detail is not None]
-    if not details:
-        return None
+def _dropped(source: Dataset, judged: Judged, stage: str, reason: str, lost: Tally) -> pa.Table:
+    """Return what a shard loses, as rejections; count its terms."""
     rows = source.read_index(judged.shard, _OF_DROPPED) if judged.rows is None else judged.rows
     rows = rows.filter(pa.array([detail is not None for detail in judged.details]))
-    return as_rejections(rows, stage, reason, details), hits(rows)
+    lost.add(rows)
+    return as_rejections(rows, stage, reason, [detail for detail in judged.details if detail is not None])
 
 
 def write_shard(

@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from manifests.schema import Change, Manifest
+from manifests.counts import Tally, hits
+from manifests.schema import INDEX_SCHEMA, Change, Manifest
 from manifests.select import Judged, write_selection
 from manifests.store import Dataset, open_dataset
 from manifests.verify import verify
@@ -123,3 +125,20 @@ def test_a_selection_that_was_cut_short_goes_on_to_the_same_bytes(source: Datase
     assert {k: v for k, v in files(cut).items() if k not in same} == {
         k: v for k, v in files(whole).items() if k not in same
     }
+
+
+def test_a_tally_of_many_tables_is_the_hits_of_all_their_rows() -> None:
+    rows = [
+        {"query_ids": ids, "source": source}
+        for ids, source in (
+            ([3, 1], "table"),
+            ([], "table"),
+            (None, "commons"),
+            ([1], "commons"),
+            ([9, 1], "table"),
+        )
+    ]
+    tally, schema = Tally(), pa.schema([INDEX_SCHEMA.field("query_ids"), INDEX_SCHEMA.field("source")])
+    for part in (rows[:2], rows[2:4], rows[4:], []):
+        tally.add(pa.Table.from_pylist(part, schema=schema))
+    assert tally.counter() == hits(pa.Table.from_pylist(rows, schema=schema))
