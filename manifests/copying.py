@@ -19,7 +19,6 @@ from manifests.store import DatasetError
 
 BLOCK = tarfile.BLOCKSIZE
 END = b"\0" * (2 * BLOCK)  # two empty blocks end a tar
-CHUNK = 1 << 20  # bytes that are read at a time
 
 Rows = NDArray[np.int64]
 
@@ -73,12 +72,8 @@ def copy_pairs(source: IO[bytes], spans: Spans, rows: Rows, tar: HashedFile) -> 
 def copy_bytes(source: IO[bytes], start: int, stop: int, to: HashedFile) -> None:
     """Append what lies from `start` to `stop` in another file. Raises DatasetError where that is shorter."""
     source.seek(start)
-    while start < stop:
-        data = source.read(min(CHUNK, stop - start))
-        if not data:
-            raise DatasetError(f"a tar ends at byte {start}, its index says {stop}: {ASK_VERIFY}")
-        to.write(data)
-        start += len(data)
+    if (count := to.copy_from(source, stop - start)) < stop - start:
+        raise DatasetError(f"a tar ends at byte {start + count}, its index says {stop}: {ASK_VERIFY}")
 
 
 def runs_of(rows: Rows) -> list[Rows]:

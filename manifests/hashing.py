@@ -45,6 +45,19 @@ class HashedFile:
         for start in range(room, len(data), BLOCK_BYTES):
             self.write(data[start : start + BLOCK_BYTES])
 
+    def copy_from(self, file: IO[bytes], num_bytes: int) -> int:
+        """Append so many bytes of a file, read straight into a block; return how many there were."""
+        left = num_bytes
+        while left:
+            if self._filled == BLOCK_BYTES:
+                self.flush()
+            count = file.readinto(self._block[self._filled : self._filled + left])  # type: ignore[attr-defined]
+            if not count:
+                break
+            self._filled += count
+            left -= count
+        return num_bytes - left
+
     def tell(self) -> int:
         """Return how many bytes there are, which is where the next will lie."""
         return self._num_before + self._filled

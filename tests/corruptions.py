@@ -18,7 +18,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from manifests.schema import FETCH_TIME_SCHEMA, INDEX_SCHEMA, Change, FileRecord, Manifest, Shard
+from manifests.schema import (
+    ADDED_COLUMNS,
+    FETCH_TIME_SCHEMA,
+    INDEX_SCHEMA,
+    Change,
+    FileRecord,
+    Manifest,
+    Shard,
+)
 from manifests.store import content_hash, manifest_to_bytes, read_manifest, record_file, write_table
 from tests.fakes import make_dataset, make_picture, make_rejection
 
@@ -274,7 +282,7 @@ def forged_facts(root: Path, rng: random.Random) -> Blamed:
     def change(data: bytes) -> bytes:
         facts = json.loads(data)
         name = rng.choice(sorted(facts.keys() - {"scores"}))
-        if rng.random() < 0.3:
+        if rng.random() < 0.3 and name not in ADDED_COLUMNS:
             del facts[name]
         else:
             facts[name] = "other"
