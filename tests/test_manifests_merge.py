@@ -25,6 +25,7 @@ from manifests.store import open_dataset, record_file, write_manifest, write_tab
 from manifests.verify import verify
 from tests.fakes import make_caption, make_dataset, make_picture, make_rejection
 from tests.test_manifests_takedown import (
+    DEEP,
     all_texts,
     files,
     publish_again,
@@ -99,7 +100,7 @@ def slow_merge(datasets: list[list[Row]], names: tuple[str, ...]) -> tuple[list[
 
 def merged(out: Path, *sources: Path, flags: tuple[str, ...] = ()) -> Manifest:
     assert main(["merge", *map(str, sources), "--out", str(out), *flags]) == 0
-    assert list(verify(out)) == []
+    assert list(verify(out, DEEP)) == []
     return open_dataset(out).manifest
 
 

@@ -14,7 +14,7 @@ from manifests.store import open_dataset
 from manifests.verify import verify
 from tests.fakes import make_dataset, make_picture, make_rejection
 from tests.test_manifests_select import members
-from tests.test_manifests_takedown import files, rows_of, with_fetch_times
+from tests.test_manifests_takedown import DEEP, files, rows_of, with_fetch_times
 
 NUM_PAIRS = 30
 Row = dict[str, Any]
@@ -36,13 +36,14 @@ def facts(rows: list[Row]) -> list[Row]:
     return [{name: value for name, value in row.items() if name != "offset"} for row in rows]
 
 
-@pytest.mark.parametrize("size", [1, 4, 7, 10, 29, 30, 31])
-@pytest.mark.parametrize("order", ["key", "as-is"])
+@pytest.mark.parametrize(
+    ("size", "order"), [(1, "key"), (4, "key"), (7, "as-is"), (29, "as-is"), (31, "key")]
+)
 def test_shards_have_exactly_the_size_and_the_pairs_the_order(source: Path, size: int, order: str) -> None:
     out, before, rows = source.parent / "out", files(source), rows_of(source)
     flags = ["--out", str(out), "--pairs-per-shard", str(size), "--order", order]
     assert main(["reshard", str(source), *flags]) == 0
-    assert list(verify(out)) == []
+    assert list(verify(out, DEEP)) == []
     shards = open_dataset(out).manifest.shards
     assert [shard.num_pairs for shard in shards] == [
         min(size, NUM_PAIRS - start) for start in range(0, NUM_PAIRS, size)
@@ -73,9 +74,9 @@ def test_keys_are_also_sorted_in_many_ranges(source: Path, monkeypatch: pytest.M
 
 
 def test_more_shards_than_files_may_be_open(tmp_path: Path) -> None:
-    source = make_dataset(tmp_path / "source", num_pairs=MAX_OPEN_TARS + 6, pairs_per_shard=1)
+    source = make_dataset(tmp_path / "source", num_pairs=MAX_OPEN_TARS + 2, pairs_per_shard=1)
     reshard(open_dataset(source), tmp_path / "out", 100)
-    assert list(verify(tmp_path / "out")) == []
+    assert list(verify(tmp_path / "out", DEEP)) == []
 
 
 def test_there_and_back_is_the_same_content_but_for_the_end_of_tars(source: Path) -> None:
@@ -94,7 +95,7 @@ def test_a_run_that_was_cut_short_goes_on_with_what_is_missing(source: Path, tmp
     before = (out / "index" / "00001.parquet").stat().st_mtime_ns
     assert reshard(open_dataset(source), out, 4).content_hash == whole.content_hash
     assert (out / "index" / "00001.parquet").stat().st_mtime_ns == before
-    assert list(verify(out)) == []
+    assert list(verify(out, DEEP)) == []
 
 
 def test_everything_else_goes_with_the_pairs(source: Path) -> None:

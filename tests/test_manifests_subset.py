@@ -17,7 +17,7 @@ from manifests.verify import verify
 from manifests.where import Where
 from tests.fakes import make_dataset
 from tests.test_manifests_select import members
-from tests.test_manifests_takedown import files, rows_of, with_fetch_times
+from tests.test_manifests_takedown import DEEP, files, rows_of, with_fetch_times
 
 NUM_PAIRS = 40
 Row = dict[str, Any]
@@ -33,7 +33,7 @@ def source(tmp_path: Path) -> Path:
 def select(source: Path, *flags: str) -> list[Row]:
     out = source.parent / "out"
     assert main(["select", str(source), "--out", str(out), *flags]) == 0
-    assert list(verify(out)) == []
+    assert list(verify(out, DEEP)) == []
     return rows_of(out)
 
 
