@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from manifests.schema import FETCH_TIME_SCHEMA, FileRecord, Shard
 from manifests.storage import read_table
-from manifests.store import record_file, write_table
+from manifests.store import record_file
 
 FOLDER = "fetch_times"
 
@@ -33,14 +33,6 @@ def fetch_times_of(keys: pa.ChunkedArray, sources: Iterable[pa.Table]) -> pa.Tab
     known = pa.concat_tables([FETCH_TIME_SCHEMA.empty_table(), *sources]).combine_chunks()
     rows = pc.index_in(keys, value_set=known["key"].combine_chunks())
     return pa.table([keys, known["fetched_at"].take(rows)], schema=FETCH_TIME_SCHEMA)
-
-
-def copy_fetch_times(source: Path, shard: Shard, keys: pa.ChunkedArray, out: Path, name: str) -> None:
-    """Write the times of some of a shard's pairs, in the order of `keys`, as those of shard `name` of the
-    dataset at `out`; nothing where the shard has none."""
-    times = read_fetch_times(source, shard)
-    if times is not None:
-        write_table(out / FOLDER / f"{name}.parquet", fetch_times_of(keys, [times]))
 
 
 def record_fetch_times(root: Path, shards: Iterable[Shard]) -> Iterator[FileRecord]:

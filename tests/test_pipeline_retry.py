@@ -109,6 +109,13 @@ def test_what_is_gained_goes_into_new_shards_and_the_old_ones_keep_their_bytes(
     assert rows_of(dataset)[: len(was)] == was
     assert after.num_pairs - before.num_pairs == change.num_gained >= 10
     assert change.request == {"where": ["reason=http_error"]}
+    for row in rows_of(dataset)[len(was) :]:  # what was known of it when it failed
+        assert (row["source_file"] is None) == (row["source"] != "table")
+        assert row["keep_probability"] is not None
+    assert after.dates is not None
+    assert before.dates is not None
+    assert str(after.dates.fetched_to) >= str(before.dates.finished)
+    assert after.dates.begun == before.dates.begun
 
 
 def test_gained_pairs_are_no_copies_of_what_is_there_and_keys_are_unique(
