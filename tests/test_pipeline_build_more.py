@@ -1,11 +1,17 @@
 """New terms and new crawls for a finished dataset, against what a build of everything finds."""
 
+import os
+import random
 import shutil
+import signal
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -14,6 +20,9 @@ from filters.queries import QueryIndex
 from manifests.schema import Manifest
 from manifests.storage import move
 from manifests.store import open_dataset
+from manifests.takedown import take_down
+from manifests.takedown_receipt import Signed
+from manifests.takedown_request import Request
 from manifests.verify import verify
 from pipeline.__main__ import main
 from pipeline.build import build
@@ -23,6 +32,7 @@ from pipeline.extend import config_of
 from pipeline.known import NEVER_ASKED
 from pipeline.sample_web.server import Served
 from pipeline.sources import Sources
+from pipeline.sources.table import Table
 from tests.small_world import contents, options
 
 Row = dict[str, Any]
@@ -203,7 +213,7 @@ def test_caps_hold_over_old_and_new_pairs(
     old = kept_of(root)
     index = QueryIndex(lists["all"].read_text().splitlines())
     had = Counter(number for row in old for number in index.matches(row["caption"]))
-    change = more(root, served, lists["all"]).history[-1]
+    change = more(root, served, lists["all"], rounds=2).history[-1]
     new = kept_of(root)[len(old) :]
     assert list(verify(root)) == []
     assert len(new) == change.num_gained > 0
@@ -233,6 +243,22 @@ def test_new_terms_and_then_a_new_crawl_ask_for_no_url_twice(
     assert all(change.num_gained > 0 for change in manifest.history)
     assert config_of(manifest).sources == crawls[1]
     assert list(verify(root)) == []
+
+
+def test_what_was_taken_down_is_not_asked_for_again(
+    config: BuildConfig, larger: Path, served: Served, tmp_path: Path
+) -> None:
+    dataset = copy_of(larger, tmp_path)
+    gone = kept_of(dataset)[-1]
+    take_down(dataset, Request.of([("url", gone["url"])], max_distance=0), Signed(by="A. Person", reason="-"))
+    assert gone["url"] not in {url for url, _ in asked_pairs(dataset)}
+    pq.write_table(pa.table({"url": [gone["url"]], "alt": [gone["caption"]]}), tmp_path / "again.parquet")
+    before = served.web.num_requests[gone["url"]]
+    again = Sources(table=Table(paths=(str(tmp_path / "again.parquet"),), caption_column="alt"))
+    change = more(dataset, served, sources=again).history[-1]
+    assert (change.num_tried, change.dropped) == (1, {"taken_down": 1})
+    assert served.web.num_requests[gone["url"]] == before
+    assert list(verify(dataset)) == []
 
 
 def cut(*_: object, **__: object) -> None:
@@ -266,7 +292,9 @@ def test_cut_at_every_step_an_addition_goes_on_and_ends_with_the_same_bytes(
     assert contents(dataset) == contents(larger)
 
 
-@pytest.mark.parametrize("num_moved", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (0, 1, 6))])
+@pytest.mark.parametrize(
+    "at", ["sizes.json", *(pytest.param(name, marks=pytest.mark.slow) for name in (".tar", "manifest.json"))]
+)
 def test_build_completes_a_move_that_was_cut(
     config: BuildConfig,
     base: Path,
@@ -275,19 +303,16 @@ def test_build_completes_a_move_that_was_cut(
     served: Served,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    num_moved: int,
+    at: str,
 ) -> None:
-    moved: list[Path] = []
-
     def cut_move(path: Path, to: Path) -> None:
-        if len(moved) == num_moved:
+        if path.name.endswith(at):
             raise KeyboardInterrupt
-        moved.append(path)
         move(path, to)
 
     dataset = copy_of(base, tmp_path)
     with monkeypatch.context() as patched:
-        patched.setattr("pipeline.extend.move", cut_move)
+        patched.setattr("manifests.transfer.move", cut_move)
         with pytest.raises(KeyboardInterrupt):
             more(dataset, served, lists["all"])
     manifest = build(config, options(dataset, served))
@@ -302,6 +327,25 @@ def test_two_workers_add_the_same_bytes(
     dataset = copy_of(base, tmp_path)
     config = replace(defaults_of(dataset, new_terms=True), queries=str(lists["all"]))
     extend(config, options(dataset, served, workers=2))
+    assert contents(dataset) == contents(larger)
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_an_addition_ends_with_the_same_bytes(
+    base: Path, larger: Path, lists: dict[str, Path], served: Served, tmp_path: Path
+) -> None:
+    dataset, rng, num_kills = copy_of(base, tmp_path), random.Random(7), 0
+    command = [sys.executable, "-m", "pipeline", "build", "--extend", str(dataset), "--quiet"]
+    command += ["--queries", str(lists["all"]), "--connect-to", *served.connect_to]
+    while not open_dataset(dataset).manifest.history:  # whole at any moment
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+        try:
+            assert process.wait(rng.uniform(1.0, 6.0) if num_kills < 20 else 300.0) == 0
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            num_kills += 1
+    assert num_kills >= 3
     assert contents(dataset) == contents(larger)
 
 

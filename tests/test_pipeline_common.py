@@ -1,6 +1,7 @@
 """Captions at too many addresses: counted over all parts, dropped from each, told once."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import apache_beam as beam
@@ -12,7 +13,7 @@ from filters.words import words_of
 from manifests.store import write_table
 from pipeline.common import DropCommonCaptions
 from pipeline.config import BuildConfig
-from pipeline.parts import parts_in, rejection_files
+from pipeline.parts import Part, parts_in, rejection_files
 from pipeline.runners import run
 
 PARTS = {
@@ -32,18 +33,29 @@ def write_parts(folder: Path) -> None:
 
 
 class Dropped(beam.PTransform):
-    def __init__(self, folder: Path, max_urls: int) -> None:
+    def __init__(self, folder: Path, max_urls: int, before: Sequence[Part] = ()) -> None:
         super().__init__()
-        self.folder, self.max_urls = folder, max_urls
+        self.folder, self.max_urls, self.before = folder, max_urls, before
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
         names = begin | beam.Create(list(PARTS))
-        return names | DropCommonCaptions(self.folder, self.max_urls, "distinct", num_buckets=2)
+        return names | DropCommonCaptions(self.folder, self.max_urls, "distinct", 2, self.before)
 
 
 def left(folder: Path) -> Counter[str]:
     captions = [caption for part in parts_in(folder) for caption in part.rows()["caption"].to_pylist()]
     return Counter(map(words_of, captions))
+
+
+def test_captions_of_an_earlier_build_count_and_stay(tmp_path: Path) -> None:
+    write_parts(tmp_path / "new")
+    rows = [{"url": f"http://a.test/old/{n}", "caption": "Two Cats", "source": "t"} for n in range(3)]
+    earlier = Part(tmp_path / "old", "00000")
+    write_table(earlier.path, pa.Table.from_pylist(rows))
+    run(Dropped(tmp_path / "new", 3, [earlier]), 1)
+    assert left(tmp_path / "new")["two cats"] == 0
+    assert left(tmp_path / "new").total() == sum(map(len, PARTS.values())) - 1
+    assert earlier.num_rows() == 3
 
 
 LIMITS = [(1, {"buy now": 3, "a cat": 2}), (2, {"buy now": 3}), (3, {})]
