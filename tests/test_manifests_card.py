@@ -12,7 +12,9 @@ from manifests.card_figures import count_pairs
 from manifests.croissant import Publication
 from manifests.report.sampling import sample_shards
 from manifests.schema import Change
+from manifests.store import open_dataset
 from tests.bare_datasets import pair, rejected, write_bare
+from tests.fakes import make_dataset
 
 LICENCES = ("CC0", "CC BY 4.0", None)
 
@@ -84,6 +86,20 @@ def test_a_readme_that_somebody_wrote_is_kept(tmp_path: Path, capsys: pytest.Cap
     assert main(["card", str(tmp_path)]) == 2
     assert "is kept. Next: --out card.md" in capsys.readouterr().err
     assert (tmp_path / "README.md").read_text() == "ours"
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_a_takedown_removes_what_was_derived_but_not_what_somebody_wrote(
+    tmp_path: Path, by_hand: bool
+) -> None:
+    dataset = make_dataset(tmp_path / "set", num_pairs=8, pairs_per_shard=4)
+    assert main(["card", str(dataset)]) == main(["croissant", str(dataset)]) == 0
+    if by_hand:
+        (dataset / "README.md").write_text("ours")
+    url = open_dataset(dataset).read_index(open_dataset(dataset).manifest.shards[0])["url"][0].as_py()
+    assert main(["takedown", str(dataset), "--url", url, "--reason", "asked", "--signed-by", "me"]) == 0
+    assert (dataset / "README.md").exists() == by_hand
+    assert not (dataset / "croissant.json").exists()
 
 
 def test_the_command_writes_the_card_into_the_dataset_or_elsewhere(tmp_path: Path) -> None:

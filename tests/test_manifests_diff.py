@@ -13,8 +13,9 @@ from manifests import spill
 from manifests.__main__ import main
 from manifests.diff_pairs import NOT_SEEN, OTHER_PICTURE, OneSided, diff_pairs
 from manifests.spill import MayHold, Spill, glimpses, is_among, key_numbers, places_in
-from manifests.store import Dataset
+from manifests.store import Dataset, open_dataset
 from tests.bare_datasets import Row, pair, rejected, write_bare
+from tests.bench.synthetic import write_synthetic
 
 NUMBERS = np.random.default_rng(7).integers(0, 2**64, 5000, np.uint64)
 
@@ -176,3 +177,13 @@ def test_datasets_in_a_store_are_looked_at_as_those_on_this_machine(
     if command in ("card", "croissant"):
         written = said[0][1].strip().removeprefix("/")
         assert far.cat(f"/{command}/{written}") == (tmp_path / written).read_bytes()
+
+
+def test_two_synthetic_datasets_differ_in_a_tenth_of_their_pairs(tmp_path: Path) -> None:
+    for seed, name in enumerate(("old", "new")):
+        write_synthetic(tmp_path / name, num_shards=10, pairs_per_shard=40, seed=seed)
+    old, new = (open_dataset(tmp_path / name) for name in ("old", "new"))
+    (tmp_path / "spilled").mkdir()
+    lost, gained = diff_pairs(old, new, tmp_path / "spilled")
+    assert lost.num_pairs == gained.num_pairs == 40
+    assert NOT_SEEN not in lost.reasons and sum(lost.reasons.values()) == 40
