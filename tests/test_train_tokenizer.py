@@ -7,9 +7,17 @@ import ftfy
 import pytest
 import regex
 
+from tests.clip_peers import hostile_captions
 from train.bpe import clean, read_clip_merges
 from train.config import TokenizerConfig
-from train.tokenizer import DatasetTokenizer, Tokenizer, build_tokenizer, encode, load_tokenizer
+from train.tokenizer import (
+    ClipTokenizer,
+    DatasetTokenizer,
+    Tokenizer,
+    build_tokenizer,
+    encode,
+    load_tokenizer,
+)
 
 CLIP_VOCAB = Path("../shared/data/text/clip/openai_bpe_simple_vocab_16e6.txt.gz")
 CAPTIONS = [
@@ -86,6 +94,26 @@ def test_another_vocabulary_file_is_refused(tmp_path: Path) -> None:
 
 def test_captions_are_cleaned_as_clip_does() -> None:
     assert clean("  A &amp;lt;b&amp;gt;\n\tÂ© caf\u00e9 ") == "a <b> © café"
+
+
+def slow_clean(caption: str) -> str:
+    return " ".join(html.unescape(html.unescape(ftfy.fix_text(caption))).split()).lower()
+
+
+def test_plain_and_hostile_captions_are_cleaned_as_ftfy_and_html_do() -> None:
+    draw = random.Random(0)
+    letters = "abcXYZ 019 -_.,;:!?'\"()[]{}<>/\\|@#$%^*+=~`‘’“”–—…\t\n"
+    plain = ["".join(draw.choices(letters, k=draw.randrange(40))) for _ in range(3000)]
+    for caption in [*plain, *hostile_captions(3000)]:
+        assert clean(caption) == slow_clean(caption)
+
+
+def test_few_words_are_remembered_and_no_long_ones(clip_tokenizer: Tokenizer) -> None:
+    assert isinstance(clip_tokenizer, ClipTokenizer)
+    before = clip_tokenizer.num_remembered
+    ids = clip_tokenizer.tokenize("qxqx " + "q" * 10_000)
+    assert len(ids) > 1000
+    assert clip_tokenizer.num_remembered == before + 1
 
 
 def test_end_of_text_is_the_highest_id_of_a_learnt_vocabulary() -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from train.models.clip import ClipVit
 from train.models.openai import clean_state, config_of, fitted
+from train.models.positions import resize_positions
 from train.models.resnet import ClipResNet
 from train.weights import read_weights
 
@@ -190,3 +191,21 @@ def test_weights_that_do_not_fit_are_named() -> None:
     state["visual.proj"] = torch.zeros(3, 3)
     with pytest.raises(ValueError, match=r"1 weights do not fit the model, first visual.proj: \(3, 3\), not"):
         fitted(state, VIT)
+
+
+def test_positions_of_the_same_number_stay_and_no_square_is_refused() -> None:
+    positions = torch.randn(5, 3)
+    assert resize_positions(positions, 5) is positions
+    assert resize_positions(positions, 17).shape == (17, 3)
+    assert torch.equal(resize_positions(positions, 17)[0], positions[0])
+    with pytest.raises(ValueError, match="6 positions are no square and one"):
+        resize_positions(torch.randn(6, 3), 17)
+
+
+def test_weights_are_fitted_to_another_resolution_and_nothing_else() -> None:
+    for config in (VIT, RESNET):
+        state = config.build(vocab_size=300).state_dict()
+        larger = replace(config, image_side_px=64)
+        larger.build(vocab_size=300).load_state_dict(fitted(state, larger))
+    with pytest.raises(ValueError, match="weights do not fit the model, first positional_embedding"):
+        fitted(state, replace(RESNET, context_length=20))

@@ -107,6 +107,11 @@ class ClipBpe:
         """Return the ids of a caption without start and end of text."""
         return [number for word in _WORD.findall(clean(caption)) for number in self._ids(word)]
 
+    @property
+    def num_remembered(self) -> int:
+        """Return the number of words whose ids are kept: at most 100,000."""
+        return self._word_ids.cache_info().currsize
+
     def _ids(self, word: str) -> tuple[int, ...]:
         return self._word_ids(word) if len(word) <= MAX_REMEMBERED else self._merge_word(word)
 
