@@ -7,6 +7,7 @@ import pytest
 from manifests.__main__ import main
 from manifests.report import write_report
 from manifests.report.gained import Compared, Side, compare_pairs
+from manifests.storage import location
 from manifests.store import open_dataset
 from tests.fakes import make_dataset
 from tests.full_report import NUM_PAIRS, make_earlier, make_reported
@@ -85,3 +86,14 @@ def test_the_command_line_compares_and_names_what_is_no_dataset(
     assert 'id="against"' in (new / "report.html").read_text("utf-8")
     assert main(["report", str(new), "--against", str(tmp_path)]) == 2
     assert f"{tmp_path} holds no manifest.json" in capsys.readouterr().err
+
+
+def test_datasets_elsewhere_are_reported_on_and_compared_as_those_here(tmp_path: Path) -> None:
+    new, old = make_reported(tmp_path / "now"), make_earlier(tmp_path / "then")
+    places = location(f"memory://{tmp_path.name}/now"), location(f"memory://{tmp_path.name}/then")
+    for here, there in zip((new, old), places, strict=True):
+        for path in here.rglob("*.*"):
+            (there / path.relative_to(here).as_posix()).write_bytes(path.read_bytes())
+    found = write_report(*places)
+    assert found == places[0] / "report.html"
+    assert found.read_bytes() == write_report(new, old).read_bytes()

@@ -51,7 +51,7 @@ def render_page(*, title: str, summary: str, sections: Sequence[Section]) -> str
         f'<link rel="icon" href="data:,">\n<title>{text(title)}</title>\n<style>\n{style}</style>\n</head>\n'
         '<body>\n<a class="skip" href="#content">Skip to the content</a>\n'
         f"<header><h1>{text(title)}</h1>{summary}</header>\n"
-        f'<nav id="sections" aria-label="Sections"><ul>{links}</ul></nav>\n'
+        f'<nav aria-label="Sections"><ul>{links}</ul></nav>\n'
         f'<main id="content" tabindex="-1">\n{bodies}</main>\n</body>\n</html>\n'
     )
 
