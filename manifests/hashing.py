@@ -1,6 +1,7 @@
 """A file that knows its size and SHA-256 when it is written: nothing is read again to hash it."""
 
 import hashlib
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from manifests.store import write_parquet
 # Files are written and hashed in blocks of this size from buffers that are used again: smaller writes, and
 # memory that the system must clear first, cost three times as much as the copying itself.
 BLOCK_BYTES = 1 << 20
+NUM_BLOCKS = 8  # on a busy machine one thread is often ahead of the other
 
 
 class HashedFile:
@@ -27,9 +29,11 @@ class HashedFile:
     def __init__(self, file: IO[bytes], hashing: ThreadPoolExecutor) -> None:
         self._file, self._hashing = file, hashing
         self._digest = hashlib.sha256()
-        self._block, self._other = memoryview(bytearray(BLOCK_BYTES)), memoryview(bytearray(BLOCK_BYTES))
+        self._block = memoryview(bytearray(BLOCK_BYTES))
         self._filled = self._num_before = 0
-        self._hashed: Future[None] | None = None  # of the other block
+        self._waiting: deque[tuple[memoryview, Future[None]]] = (
+            deque()
+        )  # the other blocks, as they are hashed
 
     def write(self, data: bytes) -> None:
         """Append bytes."""
@@ -65,12 +69,14 @@ class HashedFile:
     def flush(self) -> None:
         """Write and hash what waits."""
         data = self._block[: self._filled]
-        if self._hashed:
-            self._hashed.result()
-        self._hashed = self._hashing.submit(self._digest.update, data)
+        self._waiting.append((self._block, self._hashing.submit(self._digest.update, data)))
         self._file.write(data)
-        self._num_before += self._filled
-        self._block, self._other, self._filled = self._other, self._block, 0
+        self._num_before, self._filled = self._num_before + self._filled, 0
+        if len(self._waiting) < NUM_BLOCKS:
+            self._block = memoryview(bytearray(BLOCK_BYTES))
+        else:
+            self._block, hashed = self._waiting.popleft()
+            hashed.result()
 
     def record(self, path: str) -> FileRecord:
         """Return the record of the file when it is written; `path` is the one that it has in its dataset."""

@@ -6,10 +6,11 @@ hash (`verify_headers`). A tar in which anything differs is read again by Python
 
 import hashlib
 import tarfile
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import cycle, zip_longest
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,6 +21,8 @@ from manifests.verify_headers import BLOCK, PICTURE_ENDINGS, HeaderCheck, Layout
 # Two empty blocks end a tar, and Python's own writer fills up to its records.
 MIN_END_BYTES, MAX_END_BYTES = 2 * BLOCK, 2 * BLOCK + tarfile.RECORDSIZE
 # What is read at once goes through the processor's cache to the hash; of a store, few large ranges are asked.
+# On a busy machine one of the threads that read and hash is often ahead of the other.
+NUM_BLOCKS = 8
 READ_BYTES, REMOTE_READ_BYTES = 1 << 20, 16 << 20
 
 
@@ -36,34 +39,33 @@ def read_tar(path: Path, layout: Layout | None) -> TarRead:
     """Read a tar once; without a layout it is only hashed. Raises OSError where it cannot be read."""
     check = HeaderCheck(layout) if layout else None
     digest, num_bytes = hashlib.sha256(), 0
-    hashed: Future[None] | None = None
+    waiting: deque[Future[None]] = deque()
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="sha256") as hashing:
         for block in blocks_of(path):
-            if hashed:
-                hashed.result()
-            hashed = hashing.submit(digest.update, block)
+            waiting.append(hashing.submit(digest.update, block))
             if check:
                 check.take(num_bytes, block)
             num_bytes += len(block)
+            if len(waiting) == NUM_BLOCKS - 1:
+                waiting.popleft().result()
     end = check.end() if check else None
     agrees = end is not None and end_problem(path, end, num_bytes) is None
     return TarRead(num_bytes=num_bytes, sha256=digest.hexdigest(), agrees=agrees)
 
 
 def blocks_of(path: Path) -> Iterator[memoryview]:
-    """Yield the bytes of a file, a multiple of 512 at a time but for its end. A block is there until the next
-    but one is asked for."""
+    """Yield the bytes of a file, a multiple of 512 at a time but for its end. A block is there until
+    NUM_BLOCKS - 1 more were asked for."""
     if not is_local(path):
         size = path.stat().st_size
         for start in range(0, size, REMOTE_READ_BYTES):
             yield memoryview(read_bytes(path, start, min(size, start + REMOTE_READ_BYTES)))
         return
-    # Memory that the system must clear first costs more than the reading: two buffers are used again.
-    buffers = [memoryview(bytearray(READ_BYTES)) for _ in range(2)]
+    # Memory that the system must clear first costs more than the reading: buffers are used again.
+    buffers = cycle([memoryview(bytearray(READ_BYTES)) for _ in range(NUM_BLOCKS)])
     with path.open("rb") as file:
-        while num_bytes := file.readinto(buffers[0]):
-            yield buffers[0][:num_bytes]
-            buffers.reverse()
+        while num_bytes := file.readinto(buffer := next(buffers)):
+            yield buffer[:num_bytes]
 
 
 def picture_ending(path: Path) -> str:
