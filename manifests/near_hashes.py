@@ -17,7 +17,7 @@ def near_values(hashes: NDArray[np.uint64], max_distance: int) -> NDArray[np.int
     times. Raises ValueError for a distance that cannot be searched for.
 
     >>> near_values(np.array([0b0000, 0b1111, 0b0001], dtype=np.uint64), 1).tolist()
-    [[0, 2], [0, 2]]
+    [[0, 2]]
     """
     if not 0 <= max_distance <= MAX_DISTANCE:
         raise ValueError(f"max-distance is {max_distance}, of 64 bits: give 0 to {MAX_DISTANCE}; 4 is usual")
