@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from manifests.report.page import number, text
 from manifests.report.svg import RIGHT, TOP, WIDTH, figure, label_at
 
+FAINTEST = 0.1  # of the strongest shade: one among thousands can be seen
+
 
 def heat_map(
     *,
@@ -37,7 +39,7 @@ def heat_map(
         whole = sum(row) if by_row else fullest
         for x, count in enumerate(row):
             if count:
-                shade = math.sqrt(count / whole)
+                shade = FAINTEST + (1 - FAINTEST) * math.sqrt(count / whole)
                 parts.append(
                     f'<rect class="heat" x="{left + x * side_x:.1f}" y="{TOP + y * side_y:.1f}" '
                     f'width="{side_x:.2f}" height="{side_y:.2f}" fill-opacity="{shade:.3f}">'
