@@ -13,7 +13,7 @@ from manifests.locks import LOCK, OWNER
 from manifests.report import write_report
 from manifests.storage import link_or_copy, location, remove_folder
 from manifests.store import MANIFEST_NAME, clear_cut_short
-from manifests.takedown_list import add_to_list
+from manifests.takedown_list import STAGING, add_to_list
 
 APPLY_NAME = "apply.json"
 # Made from a dataset and kept in its folder: they show what it held.
@@ -22,7 +22,7 @@ DERIVED = ("report.html", "croissant.json", "status.parquet")
 
 def staging(root: Path) -> Path:
     """Return where a takedown is prepared."""
-    return root / "work" / "takedown"
+    return root / STAGING
 
 
 def complete(root: Path) -> str | None:

@@ -16,6 +16,7 @@ from manifests.store import write_bytes
 
 LIST_NAME = "do_not_fetch.txt"
 RECEIPTS = "takedowns"
+STAGING = "work/takedown"  # where a takedown is prepared; its manifest there says that it is whole
 MAX_PHASH_BITS = 4  # as filters.do_not_fetch has it
 HEAD = "# What was taken down: python -m pipeline build ... --fetch.do-not-fetch FILE leaves it out.\n"
 

@@ -18,6 +18,7 @@ from manifests.fetch_times import FOLDER as FETCH_TIMES
 from manifests.schema import FileRecord, Manifest, Shard
 from manifests.storage import can_list
 from manifests.store import MANIFEST_NAME, DatasetError, manifest_from_bytes
+from manifests.takedown_list import STAGING
 from manifests.verify_found import Found, Mismatch, Plan
 from manifests.verify_journal import Journal, line_for
 from manifests.verify_keys import Keys, repeated_keys
@@ -59,6 +60,8 @@ def verify(root: Path, options: Options = Options()) -> Iterator[Mismatch]:
         yield Mismatch(MANIFEST_NAME, problem)
         return
     yield from (Mismatch(MANIFEST_NAME, problem) for problem in manifest_problems(manifest, data))
+    if (root / STAGING / MANIFEST_NAME).exists():
+        yield Mismatch(STAGING, "is a takedown that was cut short at its end: run the same command again")
     yield from unrecorded(root, manifest)
     plan, journal = Plan.of(root, manifest, options.deep), Journal(options.journal)
     total = Total(plan)
