@@ -21,19 +21,18 @@ NUM_BLOCKS = 8  # on a busy machine one thread is often ahead of the other
 
 
 class HashedFile:
-    """Takes bytes in order; whole blocks of them are written and, on another thread, hashed.
+    """Takes bytes in order; whole blocks of them are written and hashed on another thread.
 
-    Both let go of the interpreter's lock, so that hashing takes no time where a core is free.
+    Both let go of the interpreter's lock, so that they take no time where a core is free.
     """
 
-    def __init__(self, file: IO[bytes], hashing: ThreadPoolExecutor) -> None:
-        self._file, self._hashing = file, hashing
+    def __init__(self, file: IO[bytes], thread: ThreadPoolExecutor) -> None:
+        """`thread` has one worker, so that blocks stay in order."""
+        self._file, self._thread = file, thread
         self._digest = hashlib.sha256()
         self._block = memoryview(bytearray(BLOCK_BYTES))
         self._filled = self._num_before = 0
-        self._waiting: deque[tuple[memoryview, Future[None]]] = (
-            deque()
-        )  # the other blocks, as they are hashed
+        self._waiting: deque[tuple[memoryview, Future[None]]] = deque()  # blocks that are being written
 
     def write(self, data: bytes) -> None:
         """Append bytes."""
@@ -67,20 +66,32 @@ class HashedFile:
         return self._num_before + self._filled
 
     def flush(self) -> None:
-        """Write and hash what waits."""
-        data = self._block[: self._filled]
-        self._waiting.append((self._block, self._hashing.submit(self._digest.update, data)))
-        self._file.write(data)
+        """Hand what there is on to be written and hashed. Raises OSError where that has failed before."""
+        self._waiting.append((self._block, self._thread.submit(self._put, self._block[: self._filled])))
         self._num_before, self._filled = self._num_before + self._filled, 0
         if len(self._waiting) < NUM_BLOCKS:
             self._block = memoryview(bytearray(BLOCK_BYTES))
         else:
-            self._block, hashed = self._waiting.popleft()
-            hashed.result()
+            self._block = self._done()
+
+    def _put(self, data: memoryview) -> None:
+        self._file.write(data)
+        self._digest.update(data)
+
+    def _done(self) -> memoryview:
+        block, written = self._waiting.popleft()
+        written.result()
+        return block
+
+    def finish(self) -> None:
+        """Write all that there is."""
+        self.flush()
+        while self._waiting:
+            self._done()
 
     def record(self, path: str) -> FileRecord:
         """Return the record of the file when it is written; `path` is the one that it has in its dataset."""
-        assert not self._filled, path
+        assert not self._filled and not self._waiting, path
         return FileRecord(path=path, num_bytes=self._num_before, sha256=self._digest.hexdigest())
 
 
@@ -90,11 +101,11 @@ def written_hashed(path: Path) -> Iterator[HashedFile]:
     with (
         written_whole(path) as temporary,
         temporary.open("wb") as file,
-        ThreadPoolExecutor(max_workers=1, thread_name_prefix="sha256") as hashing,
+        ThreadPoolExecutor(max_workers=1, thread_name_prefix="write") as thread,
     ):
-        hashed = HashedFile(file, hashing)
+        hashed = HashedFile(file, thread)
         yield hashed
-        hashed.flush()
+        hashed.finish()
 
 
 def write_table_hashed(root: Path, path: str, table: pa.Table) -> FileRecord:

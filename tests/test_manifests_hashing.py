@@ -2,12 +2,13 @@
 
 import io
 import random
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from manifests.hashing import BLOCK_BYTES, write_table_hashed, written_hashed
+from manifests.hashing import BLOCK_BYTES, HashedFile, write_table_hashed, written_hashed
 from manifests.store import record_file, write_table
 
 SIZES = (0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 3 * BLOCK_BYTES + 5, 512, 100_000)
@@ -40,6 +41,19 @@ def test_a_file_that_broke_off_is_not_there(tmp_path: Path) -> None:
         file.write(b"x" * 2 * BLOCK_BYTES)
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("num_blocks", [1, 20])
+def test_a_disk_that_is_full_is_told_of(num_blocks: int) -> None:
+    with (
+        pytest.raises(OSError, match="No space left"),
+        Path("/dev/full").open("wb") as full,
+        ThreadPoolExecutor(max_workers=1) as thread,
+    ):
+        file = HashedFile(full, thread)
+        for _ in range(num_blocks):
+            file.write(b"x" * BLOCK_BYTES)
+        file.finish()
 
 
 def test_a_table_is_the_same_bytes_as_without_the_hash(tmp_path: Path) -> None:
