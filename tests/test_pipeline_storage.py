@@ -1,5 +1,6 @@
 """Datasets in an object store: built there, looked at, added to and trained on as those on this machine."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from pipeline.build import build
 from pipeline.build_more import defaults_of, extend
 from pipeline.config import BuildConfig, Dedup, RunOptions
 from pipeline.references import read_reference, references_of
-from pipeline.retry import RetryRequest, retry
+from pipeline.retry import RetryRequest, limits_of, retry
 from pipeline.sample_web.server import Served
 from tests.fakes import make_dataset
 from tests.s3 import S3, serving_s3
@@ -33,13 +34,15 @@ def s3() -> Iterator[S3]:
 def both(
     s3: S3, served: Served, small_config: BuildConfig, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Dataset, Dataset]:
-    """One dataset built on this machine, and by a store that fails now and then."""
+    """One dataset built on this machine, and to a store that fails now and then. What is fetched is the same:
+    on a busy machine another picture may be late."""
     root = tmp_path_factory.mktemp("both")
-    options = RunOptions(dataset=root / "small", connect_to=served.connect_to, quiet=True)
+    options = RunOptions(dataset=root / "small", work=root / "work", connect_to=served.connect_to, quiet=True)
     config = replace(small_config, pairs_per_shard=20)
     build(config, options)
+    shutil.copytree(root / "work", root / "work-there", ignore=shutil.ignore_patterns("lock", "shards"))
     s3.share_of_faults = 0.05
-    build(config, replace(options, dataset=location("s3://bucket/small"), work=root / "work"))
+    build(config, replace(options, dataset=location("s3://bucket/small"), work=root / "work-there"))
     return open_dataset(root / "small"), open_dataset("s3://bucket/small")
 
 
@@ -91,6 +94,7 @@ def test_a_retry_in_a_store_ends_with_what_it_ends_with_here(
             dataset=dataset.root,
             work=tmp_path / "work",
             where=("reason=http_error",),
+            fetch=replace(limits_of(dataset.root), max_tries=1),
             connect_to=served.connect_to,
             quiet=True,
         )
