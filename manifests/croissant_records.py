@@ -6,7 +6,6 @@ from typing import Any
 import pyarrow as pa
 
 from manifests import columns
-from manifests.schema import QUERY_SCHEMA, REJECTION_SCHEMA
 from manifests.storage import read_schema
 from manifests.store import Dataset
 
@@ -30,13 +29,11 @@ def record_sets(dataset: Dataset, with_pictures: bool) -> Iterator[Node]:
         "A row per pair, in the order of its shard.",
         _fields("pairs", "index-files", index, columns.INDEX),
     )
-    queries = {field.name: field.type for field in QUERY_SCHEMA}
-    yield _records(
-        "queries", "The search terms.", _fields("queries", "queries.parquet", queries, columns.QUERIES)
-    )
-    if any(file.path.startswith("rejections/") for file in dataset.manifest.files):
-        dropped = {name: REJECTION_SCHEMA.field(name).type for name in columns.REJECTIONS}
-        fields = _fields("rejections", "rejection-files", dropped, columns.REJECTIONS)
+    fields = _fields("queries", "queries.parquet", _types(dataset, "queries.parquet"), columns.QUERIES)
+    yield _records("queries", "The search terms.", fields)
+    files = [file.path for file in dataset.manifest.files if file.path.startswith("rejections/")]
+    if files:
+        fields = _fields("rejections", "rejection-files", _types(dataset, files[0]), columns.REJECTIONS)
         yield _records("rejections", "What was dropped, and why.", fields)
     if with_pictures:
         yield _records("pictures", "Pictures from the shards, with their facts.", _picture_fields(index))
@@ -45,9 +42,14 @@ def record_sets(dataset: Dataset, with_pictures: bool) -> Iterator[Node]:
 def index_columns(dataset: Dataset) -> dict[str, pa.DataType]:
     """Return the columns of the index and their types: those of the first shard and of the last, which an
     addition by a newer version may have more of."""
-    ends = {shard.index.path: None for shard in (*dataset.manifest.shards[:1], *dataset.manifest.shards[-1:])}
-    schemas = [read_schema(dataset.root / path) for path in ends]
-    return {field.name: field.type for schema in schemas for field in schema}
+    shards = dataset.manifest.shards
+    ends = dict.fromkeys(shard.index.path for shard in (*shards[:1], *shards[-1:]))
+    return {name: kind for path in ends for name, kind in _types(dataset, path).items()}
+
+
+def _types(dataset: Dataset, path: str) -> dict[str, pa.DataType]:
+    """Return the columns that a table of the dataset has; earlier versions wrote fewer."""
+    return {field.name: field.type for field in read_schema(dataset.root / path)}
 
 
 def _records(name: str, description: str, fields: list[Node]) -> Node:

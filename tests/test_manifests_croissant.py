@@ -4,12 +4,14 @@ import hashlib
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from manifests import columns, croissant
 from manifests.__main__ import main
 from manifests.croissant import Publication
 from manifests.schema import INDEX_SCHEMA, QUERY_SCHEMA
+from manifests.store import write_table
 from tests.bare_datasets import pair, write_bare
 
 
@@ -42,3 +44,12 @@ def test_what_the_publisher_says_is_in_it_and_nothing_that_nobody_says(tmp_path:
     node = json.loads((tmp_path / "croissant.json").read_bytes())
     assert node["license"] == "https://example.org/terms"
     assert not {"url", "citeAs", "creator"} & node.keys()
+
+
+def test_fields_are_the_columns_that_a_table_has(tmp_path: Path) -> None:
+    dataset = write_bare(tmp_path, [[pair(1)]])
+    first_version = pa.table({"query_id": pa.array([0], pa.int32()), "text": ["thing"]})
+    write_table(tmp_path / "queries.parquet", first_version)
+    node = json.loads(croissant.croissant(dataset, Publication()))
+    queries = next(each for each in node["recordSet"] if each["@id"] == "queries")
+    assert [field["name"] for field in queries["field"]] == ["query_id", "text"]
