@@ -2,14 +2,16 @@
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from manifests.report import write_report
+from manifests.store import read_manifest, write_manifest
 from tests.fakes import make_dataset
-from tests.full_report import write_full_report
+from tests.full_report import make_reported, write_full_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install -e '.[dev]'")
@@ -187,3 +189,23 @@ def test_a_browser_runs_no_script_that_a_caption_brings(browser: Any, tmp_path: 
     with _Tab(browser, broken) as tab:
         assert tab.said
         assert all("Content Security Policy" in said for said in tab.said)
+
+
+def test_counts_of_billions_fit_a_phone(browser: Any, tmp_path: Path) -> None:
+    root = make_reported(tmp_path)
+    manifest, many = read_manifest(root), 10**9
+    funnel = tuple(
+        replace(
+            stage,
+            num_in=stage.num_in * many,
+            num_out=stage.num_out * many,
+            dropped={reason: count * many for reason, count in stage.dropped.items()},
+        )
+        for stage in manifest.funnel
+    )
+    write_manifest(root, replace(manifest, funnel=funnel))
+    edges = "[...document.querySelectorAll('.on-narrow text')].map(t => t.getBoundingClientRect())"
+    with _Tab(browser, write_report(root), 360) as tab:
+        assert tab.js("document.documentElement.scrollWidth") == 360
+        assert tab.js(f"Math.min(...{edges}.map(b => b.left))") >= 0
+        assert tab.js(f"Math.max(...{edges}.map(b => b.right))") <= 360
