@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,10 +54,21 @@ def lists(world: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pa
 
 
 @pytest.fixture(scope="module")
-def config(small_config: BuildConfig, lists: dict[str, Path]) -> BuildConfig:
-    """A build of some terms, without patience for what stays broken."""
+def crawls(world: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two tables of URLs that have a third in common."""
+    rows, folder = pq.read_table(world / "urls.parquet"), tmp_path_factory.mktemp("crawls")
+    pq.write_table(rows.slice(0, 2 * len(rows) // 3), folder / "0.parquet")
+    pq.write_table(rows.slice(len(rows) // 3), folder / "1.parquet")
+    return [folder / "0.parquet", folder / "1.parquet"]
+
+
+@pytest.fixture(scope="module")
+def config(small_config: BuildConfig, lists: dict[str, Path], crawls: list[Path]) -> BuildConfig:
+    """A build of some terms and the first table, without patience for what stays broken."""
     fetch = replace(small_config.fetch, max_tries=1, timeout_s=1.0)
-    return replace(small_config, queries=str(lists["some"]), fetch=fetch, pairs_per_shard=20)
+    table = replace(small_config.sources.table, paths=(str(crawls[0]),))
+    sources = replace(small_config.sources, table=table)
+    return replace(small_config, queries=str(lists["some"]), sources=sources, fetch=fetch, pairs_per_shard=20)
 
 
 def built(config: BuildConfig, root: Path, served: Served) -> Path:
@@ -222,27 +234,21 @@ def test_caps_hold_over_old_and_new_pairs(
     assert all(any(had[number] < 3 for number in row["query_ids"]) for row in new)
 
 
-def test_new_terms_and_then_a_new_crawl_ask_for_no_url_twice(
-    config: BuildConfig, world: Path, lists: dict[str, Path], served: Served, tmp_path: Path
+def test_after_new_terms_a_new_crawl_asks_for_no_known_url(
+    config: BuildConfig, crawls: list[Path], larger: Path, served: Served, tmp_path: Path
 ) -> None:
-    rows = pq.read_table(world / "urls.parquet")
-    first, rest = tmp_path / "first.parquet", tmp_path / "rest.parquet"
-    pq.write_table(rows.slice(0, 2 * len(rows) // 3), first)
-    pq.write_table(rows.slice(len(rows) // 3), rest)
-    table = config.sources.table
-    crawls = [Sources(table=replace(table, paths=(str(path),))) for path in (first, rest)]
-    root = built(replace(config, sources=crawls[0]), tmp_path / "dataset", served)
-    more(root, served, lists["all"])
-    known, before = {url for url, _ in asked_pairs(root)}, Counter(served.web.num_requests)
-    manifest = more(root, served, sources=crawls[1])
+    dataset = copy_of(larger, tmp_path)
+    known, before = {url for url, _ in asked_pairs(dataset)}, Counter(served.web.num_requests)
+    crawl = Sources(table=replace(config.sources.table, paths=(str(crawls[1]),)))
+    manifest = more(dataset, served, sources=crawl)
     assert not known & set(Counter(served.web.num_requests) - before)
     assert [change.request["settings"] for change in manifest.history] == [
         {},
-        {"sources.table.paths": [str(rest)]},
+        {"sources.table.paths": [str(crawls[1])]},
     ]
     assert all(change.num_gained > 0 for change in manifest.history)
-    assert config_of(manifest).sources == crawls[1]
-    assert list(verify(root)) == []
+    assert config_of(manifest).sources == replace(config.sources, table=crawl.table)
+    assert list(verify(dataset)) == []
 
 
 def test_what_was_taken_down_is_not_asked_for_again(
@@ -273,7 +279,19 @@ STEPS = {
 }
 
 
-def test_cut_at_every_step_an_addition_goes_on_and_ends_with_the_same_bytes(
+def cut_move(at: str) -> Callable[[Path, Path], None]:
+    """What moves files into a dataset, but for those of a name, at which it is cut."""
+
+    def move_or_cut(path: Path, to: Path) -> None:
+        if path.name.endswith(at):
+            raise KeyboardInterrupt
+        move(path, to)
+
+    return move_or_cut
+
+
+def test_cut_at_every_step_an_addition_ends_with_the_same_bytes_and_build_completes_its_move(
+    config: BuildConfig,
     base: Path,
     larger: Path,
     lists: dict[str, Path],
@@ -288,33 +306,11 @@ def test_cut_at_every_step_an_addition_goes_on_and_ends_with_the_same_bytes(
             with pytest.raises(KeyboardInterrupt):
                 more(dataset, served, lists["all"])
         assert contents(dataset) == contents(base)  # until the end nothing of it changes
-    more(dataset, served, lists["all"])
-    assert contents(dataset) == contents(larger)
-
-
-@pytest.mark.parametrize(
-    "at", ["sizes.json", *(pytest.param(name, marks=pytest.mark.slow) for name in (".tar", "manifest.json"))]
-)
-def test_build_completes_a_move_that_was_cut(
-    config: BuildConfig,
-    base: Path,
-    larger: Path,
-    lists: dict[str, Path],
-    served: Served,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    at: str,
-) -> None:
-    def cut_move(path: Path, to: Path) -> None:
-        if path.name.endswith(at):
-            raise KeyboardInterrupt
-        move(path, to)
-
-    dataset = copy_of(base, tmp_path)
-    with monkeypatch.context() as patched:
-        patched.setattr("manifests.transfer.move", cut_move)
-        with pytest.raises(KeyboardInterrupt):
-            more(dataset, served, lists["all"])
+    for name in (".tar", "sizes.json", "manifest.json"):
+        with monkeypatch.context() as patched:
+            patched.setattr("manifests.transfer.move", cut_move(name))
+            with pytest.raises(KeyboardInterrupt):
+                more(dataset, served, lists["all"])
     manifest = build(config, options(dataset, served))
     assert [change.kind for change in manifest.history] == ["extend"]
     assert contents(dataset) == contents(larger)
