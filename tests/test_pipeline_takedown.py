@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from manifests.reshard import reshard
 from manifests.store import open_dataset
 from manifests.takedown import take_down
 from manifests.takedown_list import LIST_NAME
@@ -96,7 +97,7 @@ def test_a_rebuild_with_the_list_does_not_bring_it_back_nor_write_it_down(
     shutil.rmtree(tmp_path / "again" / "work")
     again = rows_of(tmp_path / "again")
     assert traces(tmp_path / "again", gone["url"], gone["caption"], gone["key"], gone["sha256"]) == []
-    assert len(again) >= len(rows) - 3  # and little else is kept out by its looks
+    assert len(again) > 0.8 * len(rows)  # and little else is kept out by its looks
     assert served.web.num_requests[gone["url"]] == before
     table = pq.read_table(tmp_path / "again" / "rejections")
     assert "taken_down" in table["reason"].to_pylist()
@@ -130,3 +131,14 @@ def test_a_retry_does_not_bring_it_back_and_uses_no_number_again(dataset: Path, 
 def rejections(root: Path) -> list[dict[str, str]]:
     found: list[dict[str, str]] = pq.read_table(root / "rejections").to_pylist()
     return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pairs_per_shard", [1, 7, 1000])
+def test_a_reshard_has_the_bytes_of_a_build_with_that_size(
+    built: Path, config: BuildConfig, served: Served, tmp_path: Path, pairs_per_shard: int
+) -> None:
+    other = replace(config, pairs_per_shard=pairs_per_shard)
+    expected = build(other, replace(options(tmp_path / "other", served), reuse=built))
+    found = reshard(open_dataset(built), tmp_path / "resharded", pairs_per_shard)
+    assert found.content_hash == expected.content_hash
