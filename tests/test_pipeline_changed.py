@@ -3,6 +3,7 @@
 import dataclasses
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from filters.checks import ImageChecks
 from filters.urls import UrlRules
+from manifests.storage import link_or_copy
 from manifests.store import open_dataset
 from manifests.verify import verify
 from pipeline.__main__ import main
@@ -125,8 +127,29 @@ def test_in_rounds_what_is_rebuilt_is_what_a_fresh_build_makes(
     assert bool(asked) == (name not in ASKING_NOTHING)
 
 
+def cut(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def linked_up_to(number: int) -> Callable[[Path, Path], None]:
+    """What links files, and is cut after so many."""
+    left = iter(range(number))
+
+    def link(path: Path, to: Path) -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        link_or_copy(path, to)
+
+    return link
+
+
 def test_an_unfinished_build_is_changed_in_place_and_keeps_what_it_may(
-    config: BuildConfig, old: Path, served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    config: BuildConfig,
+    old: Path,
+    served: Served,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     root, other = tmp_path / "dataset", tmp_path / "other"
     shutil.copytree(old, root)
@@ -137,12 +160,20 @@ def test_an_unfinished_build_is_changed_in_place_and_keeps_what_it_may(
         ValueError, match=r"begun with pairs_per_shard = 20, now it is 30: shards must run again"
     ):
         build(changed, run)
+    with monkeypatch.context() as patched:
+        patched.setattr("pipeline.begin.write_bytes", cut)  # all is undone, and nobody has written that down
+        with pytest.raises(KeyboardInterrupt):
+            build(changed, replace(run, config="changed"))
     build(changed, replace(run, config="changed"))
     said = capsys.readouterr().out
     assert "changed   pairs_per_shard 20 -> 30: decides from shards on" in said
     assert "cost      0 pairs are fetched again" in said
     assert Counter(served.web.num_requests) == before
     assert list(verify(root)) == []
+    with monkeypatch.context() as patched:
+        patched.setattr("pipeline.changed.link_or_copy", linked_up_to(20))
+        with pytest.raises(KeyboardInterrupt):
+            build(changed, replace(options(other, served), reuse=old))
     build(changed, replace(options(other, served), reuse=old))
     assert open_dataset(other).manifest.content_hash == open_dataset(root).manifest.content_hash
 
