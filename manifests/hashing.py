@@ -21,18 +21,20 @@ NUM_BLOCKS = 8  # on a busy machine one thread is often ahead of the other
 
 
 class HashedFile:
-    """Takes bytes in order; whole blocks of them are written and hashed on another thread.
+    """Takes bytes in order; whole blocks of them are written on one other thread and hashed on a second.
 
     Both let go of the interpreter's lock, so that they take no time where a core is free.
     """
 
-    def __init__(self, file: IO[bytes], thread: ThreadPoolExecutor) -> None:
-        """`thread` has one worker, so that blocks stay in order."""
-        self._file, self._thread = file, thread
+    def __init__(self, file: IO[bytes], writing: ThreadPoolExecutor, hashing: ThreadPoolExecutor) -> None:
+        """The two have one worker each, so that blocks stay in order."""
+        self._file, self._writing, self._hashing = file, writing, hashing
         self._digest = hashlib.sha256()
         self._block = memoryview(bytearray(BLOCK_BYTES))
         self._filled = self._num_before = 0
-        self._waiting: deque[tuple[memoryview, Future[None]]] = deque()  # blocks that are being written
+        self._waiting: deque[tuple[memoryview, Future[int], Future[None]]] = (
+            deque()
+        )  # blocks that are being put
 
     def write(self, data: bytes) -> None:
         """Append bytes."""
@@ -67,20 +69,22 @@ class HashedFile:
 
     def flush(self) -> None:
         """Hand what there is on to be written and hashed. Raises OSError where that has failed before."""
-        self._waiting.append((self._block, self._thread.submit(self._put, self._block[: self._filled])))
+        data = self._block[: self._filled]
+        written, hashed = (
+            self._writing.submit(self._file.write, data),
+            self._hashing.submit(self._digest.update, data),
+        )
+        self._waiting.append((self._block, written, hashed))
         self._num_before, self._filled = self._num_before + self._filled, 0
         if len(self._waiting) < NUM_BLOCKS:
             self._block = memoryview(bytearray(BLOCK_BYTES))
         else:
             self._block = self._done()
 
-    def _put(self, data: memoryview) -> None:
-        self._file.write(data)
-        self._digest.update(data)
-
     def _done(self) -> memoryview:
-        block, written = self._waiting.popleft()
+        block, written, hashed = self._waiting.popleft()
         written.result()
+        hashed.result()
         return block
 
     def finish(self) -> None:
@@ -101,9 +105,10 @@ def written_hashed(path: Path) -> Iterator[HashedFile]:
     with (
         written_whole(path) as temporary,
         temporary.open("wb") as file,
-        ThreadPoolExecutor(max_workers=1, thread_name_prefix="write") as thread,
+        ThreadPoolExecutor(max_workers=1, thread_name_prefix="write") as writing,
+        ThreadPoolExecutor(max_workers=1, thread_name_prefix="sha256") as hashing,
     ):
-        hashed = HashedFile(file, thread)
+        hashed = HashedFile(file, writing, hashing)
         yield hashed
         hashed.finish()
 

@@ -48,9 +48,10 @@ def test_a_disk_that_is_full_is_told_of(num_blocks: int) -> None:
     with (
         pytest.raises(OSError, match="No space left"),
         Path("/dev/full").open("wb") as full,
-        ThreadPoolExecutor(max_workers=1) as thread,
+        ThreadPoolExecutor(max_workers=1) as writing,
+        ThreadPoolExecutor(max_workers=1) as hashing,
     ):
-        file = HashedFile(full, thread)
+        file = HashedFile(full, writing, hashing)
         for _ in range(num_blocks):
             file.write(b"x" * BLOCK_BYTES)
         file.finish()
