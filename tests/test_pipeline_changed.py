@@ -1,6 +1,7 @@
 """A changed configuration: which phases run again, that no others do, and that a fresh build is the same."""
 
 import dataclasses
+import doctest
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import pipeline.changed
 from filters.checks import ImageChecks
 from filters.urls import UrlRules
 from manifests.storage import link_or_copy
@@ -201,6 +203,10 @@ def test_other_terms_in_the_same_file_are_noticed(
 
 def rerun(**changed: tuple[Any, Any]) -> Rerun:
     return Rerun(tuple(Difference(name.replace("__", "."), *values) for name, values in changed.items()))
+
+
+def test_examples_of_the_module_hold() -> None:
+    assert doctest.testmod(pipeline.changed).failed == 0
 
 
 def test_of_several_rounds_a_change_in_the_first_undoes_the_others() -> None:
