@@ -28,6 +28,17 @@ CLIP_VOCAB = SHARED / "text/clip/openai_bpe_simple_vocab_16e6.txt.gz"
 # Ours and open_clip's names; "-quickgelu" are the models as OpenAI trained them.
 NAMES = {name: name.replace("/", "-").replace("@336px", "-336") + "-quickgelu" for name in PAPER_MODELS}
 
+NUM_PARAMETERS = {  # of the whole model, and of its image tower
+    "RN50": (102_007_137, 38_316_896),
+    "RN101": (119_688_033, 56_259_936),
+    "RN50x4": (178_300_601, 87_137_080),
+    "RN50x16": (290_979_217, 167_328_912),
+    "RN50x64": (623_258_305, 420_380_352),
+    "ViT-B/32": (151_277_313, 87_849_216),
+    "ViT-B/16": (149_620_737, 86_192_640),
+    "ViT-L/14": (427_616_513, 303_966_208),
+    "ViT-L/14@336px": (427_944_193, 304_293_888),
+}
 _WORDS = "A photo of THE dog's café naïve isn't we'll I'M they'Re Kraków Ünïcödé ſtraſse İstanbul ΣΊΣΥΦΟΣ"
 _ENTITIES = """
 &amp; &amp;amp; &amp;lt;b&amp;gt; &eacute; &#x1F600; &#128512; &#xD800; &notanentity; &#0; &#x80; &nbsp

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from tests.clip_peers import CLIP_VOCAB, PEERS, relative, run_jobs, seeded
+from tests.clip_peers import CLIP_VOCAB, PEERS, inputs, relative, run_jobs, seeded
 from tests.fakes import make_dataset
 from tests.tiny_train import tiny_flags
 from train.__main__ import main
@@ -225,3 +225,36 @@ def test_open_clip_and_transformers_load_what_is_exported(tmp_path: Path, clip_t
             pixels = stack([evaluation_pixels((tmp_path / "picture.png").read_bytes(), side_px)])
             assert torch.allclose(found["pixels"], normalise(pixels, torch.device("cpu")), atol=1e-6)
             assert answer["logit_scale"] == model.state["logit_scale"].item()
+
+
+def in_half(tensor: Tensor) -> Tensor:
+    return tensor.half().float() if tensor.is_floating_point() else tensor
+
+
+@with_peers
+def test_openais_own_archives_are_read_and_ours_are_read_by_openais_code(
+    clip_tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    models, jobs = [], []
+    for number, config in enumerate((VIT, replace(RESNET, context_length=77))):
+        folder = tmp_path / str(number)
+        model = portable(config, clip_tokenizer)
+        # Half precision first, so that what is lost in it is lost for both.
+        models.append(replace(model, state={name: in_half(part) for name, part in model.state.items()}))
+        WRITERS["openai"](models[-1], folder)
+        images, text = inputs(config, 49_408, 2)
+        safetensors.torch.save_file(models[-1].state | {"images": images, "text": text}, folder / "given")
+        files = {"tensors": "given", "state": "clip.pt", "archive": "archive", "out": "out"}
+        jobs.append({"do": "openai"} | {name: str(folder / file) for name, file in files.items()})
+    run_jobs(tmp_path, jobs)
+    for model, job in zip(models, jobs, strict=True):
+        read, found = read_model(Path(job["archive"]), CLIP_VOCAB), safetensors.torch.load_file(job["out"])
+        assert same(model, read)
+        towers = read.config.build(read.tokenizer.vocab_size).eval()
+        towers.load_state_dict(read.state)
+        images, text = inputs(read.config, 49_408, 2)
+        with torch.inference_mode():
+            ours = {"image": towers.encode_image(images), "text": towers.encode_text(text)}
+        for tower in ("image", "text"):
+            assert relative(ours[tower], found[tower]) < 1e-5
+            assert torch.equal(found[tower], found[f"{tower}_of_export"])

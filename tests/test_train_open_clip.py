@@ -16,6 +16,7 @@ from torch import Tensor
 from tests.clip_peers import (
     CLIP_VOCAB,
     NAMES,
+    NUM_PARAMETERS,
     PEERS,
     SHARED,
     hostile_captions,
@@ -39,8 +40,10 @@ from train.transforms import evaluation_pixels, normalise, stack
 pytestmark = pytest.mark.skipif(not PEERS.exists(), reason="no .venv-peers: make peers")
 
 VOCAB_SIZE, NUM_PAIRS = 1000, 3
+TOKENIZERS = ("open_clip", "openai")
+SPECIAL_WORDS = ["a <|startoftext|>dog<|endoftext|>", "<|ENDofText|>", "a <end_of_text> b"]
 # Adam's first steps are the gradient's sign wherever it is above eps, also where it is nothing but what
-# rounding left of a 0 (the bias of keys has no gradient). With an eps of 1 a step is as exact as the gradient.
+# rounding left of a 0 (the bias of keys has no gradient). With an eps of 1 a step is as exact as that.
 SMOOTH = OptimConfig(peak_lr=1e-2, num_warmup_steps=1, eps=1.0)
 PAPERS = OptimConfig(peak_lr=5e-4, num_warmup_steps=1)
 TRAININGS = {
@@ -122,15 +125,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         changes = {"vision_cfg": {"image_size": new_side_px, "layers": 1}, "text_cfg": {"layers": 1}}
         job = {"do": "resized", "name": NAMES[name], "changes": changes}
         jobs.append(job | {"tensors": f"{place}.old", "out": f"{place}.new"})
-    (folder / "captions.json").write_text(json.dumps(captions(3000)[:6000]))
-    jobs.append(tokens_job(folder / "captions.json"))
+    (folder / "captions.json").write_text(json.dumps(captions(3000)[:5000]))
+    (folder / "special.json").write_text(json.dumps(SPECIAL_WORDS))
+    strings = [folder / "captions.json", folder / "special.json"]
+    jobs += [tokens_job(place, whose) for place in strings for whose in TOKENIZERS]
     jobs += [{"do": "count", "name": name} for name in NAMES.values()]
     (folder / "answers.json").write_text(json.dumps(run_jobs(folder, jobs)))
     return folder
 
 
-def tokens_job(strings: Path) -> dict[str, Any]:
-    return {"do": "tokens", "strings": str(strings), "out": f"{strings}.npy", "context_length": 77}
+def tokens_job(strings: Path, whose: str) -> dict[str, Any]:
+    return {"do": "tokens", "strings": str(strings), "out": f"{strings}.{whose}.npy", "whose": whose}
 
 
 def check_features(folder: Path, name: str, config: ModelConfig, vocab_size: int) -> None:
@@ -151,11 +156,7 @@ def test_features_equal_open_clips_and_states_go_both_ways(name: str, folder: Pa
 
 def test_open_clip_counts_as_many_parameters(folder: Path) -> None:
     answers = json.loads((folder / "answers.json").read_text())[-len(NAMES) :]
-    with torch.device("meta"):
-        models = [config.build(49_408) for config in PAPER_MODELS.values()]
-    assert [answer["num_parameters"] for answer in answers] == [
-        sum(parameter.numel() for parameter in model.parameters()) for model in models
-    ]
+    assert [answer["num_parameters"] for answer in answers] == [count for count, _ in NUM_PARAMETERS.values()]
 
 
 def trained(training: str, given: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -224,28 +225,36 @@ def tokenizer() -> Tokenizer:
     return build_tokenizer(TokenizerConfig(kind="clip", clip_vocab=CLIP_VOCAB), [])
 
 
-def differing(tokenizer: Tokenizer, strings: Path) -> list[str]:
-    """Return the captions whose ids, cut and filled up to 77, are not open_clip's."""
+def differing(tokenizer: Tokenizer, strings: Path, whose: str) -> list[str]:
+    """Return the captions whose ids, cut and filled up to 77, are not the peer's."""
     found: list[str] = json.loads(strings.read_text())
     ours: Tensor = encode(tokenizer, found, 77)
-    expected = np.load(f"{strings}.npy")
+    expected = np.load(f"{strings}.{whose}.npy")
     ours = torch.nn.functional.pad(ours, (0, 77 - ours.shape[1]))
     return [found[row] for row in np.flatnonzero((ours.numpy() != expected).any(axis=1))]
 
 
-def test_ids_equal_open_clips(tokenizer: Tokenizer, folder: Path) -> None:
-    assert differing(tokenizer, folder / "captions.json") == []
+@pytest.mark.parametrize("whose", TOKENIZERS)
+def test_ids_equal_the_peers(whose: str, tokenizer: Tokenizer, folder: Path) -> None:
+    assert differing(tokenizer, folder / "captions.json", whose) == []
+
+
+def test_the_words_for_start_and_end_are_openais(tokenizer: Tokenizer, folder: Path) -> None:
+    # open_clip has other words for them, which are words like others to OpenAI and to us.
+    assert differing(tokenizer, folder / "special.json", "openai") == []
+    assert differing(tokenizer, folder / "special.json", "open_clip") == SPECIAL_WORDS
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("num_hostile", [100_000])
-def test_ids_equal_open_clips_on_100_000_hostile_captions_and_all_real_ones(
-    num_hostile: int, tokenizer: Tokenizer, tmp_path: Path
+@pytest.mark.parametrize("whose", TOKENIZERS)
+def test_ids_equal_the_peers_on_100_000_hostile_captions_and_all_real_ones(
+    whose: str, num_hostile: int, tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
     strings = tmp_path / "captions.json"
     strings.write_text(json.dumps(captions(num_hostile)))
-    run_jobs(tmp_path, [tokens_job(strings)])
-    assert differing(tokenizer, strings) == []
+    run_jobs(tmp_path, [tokens_job(strings, whose)])
+    assert differing(tokenizer, strings, whose) == []
 
 
 @pytest.mark.slow

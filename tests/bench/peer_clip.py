@@ -1,4 +1,4 @@
-"""Run inside .venv-peers: open_clip's and transformers' CLIP on the weights, tokens and pictures of a file.
+"""Run inside .venv-peers: what the CLIPs of open_clip, transformers and OpenAI make of given files.
 
     .venv-peers/bin/python -m tests.bench.peer_clip JOBS.json
 
@@ -6,9 +6,9 @@ JOBS.json is a list of objects, each with the name of a function here (`do`) and
 and go in safetensors files. Prints one JSON list: what each job returned.
 """
 
+import importlib.util
 import json
 import sys
-import time
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -69,15 +69,39 @@ def step(name: str, changes: dict[str, Any], tensors: str, out: str, flags: list
     return {}
 
 
-def tokens(strings: str, out: str, context_length: int) -> dict[str, Any]:
-    """Write open_clip's ids (N, context_length) of the strings of a JSON file; return its seconds of CPU."""
-    tokenizer = _open_clip().SimpleTokenizer()
+def tokens(strings: str, out: str, whose: str) -> dict[str, Any]:
+    """Write the ids (N, 77) of the strings of a JSON file, by open_clip's tokenizer or by OpenAI's."""
     captions = json.loads(Path(strings).read_text())
-    started_s = time.process_time()
-    ids = tokenizer(captions, context_length=context_length)
-    seconds = time.process_time() - started_s
+    if whose == "open_clip":
+        ids = _open_clip().SimpleTokenizer()(captions, context_length=77)
+    else:
+        tokenizer = _openai("simple_tokenizer").SimpleTokenizer()
+        rows = [[49406, *tokenizer.encode(caption)[:75], 49407] for caption in captions]
+        ids = torch.tensor([row + [0] * (77 - len(row)) for row in rows])
     np.save(out, ids.numpy().astype(np.uint16))
-    return {"cpu_s": seconds}
+    return {}
+
+
+def openai(tensors: str, archive: str, state: str, out: str) -> dict[str, Any]:
+    """Make OpenAI's model of a state dict's shapes; trace and save it as they did, in half precision; write
+    its features in float32, and those of its model of an exported file."""
+    given = safetensors.torch.load_file(tensors)
+    images, text = given.pop("images"), given.pop("text")
+    build = _openai("model").build_model
+    model, again = build(given), build(torch.load(state))
+    for name in ("context_length", "vocab_size"):
+        number = getattr(model, name)
+        delattr(model, name)
+        model.register_buffer(name, torch.tensor(number))
+    model.register_buffer("input_resolution", torch.tensor(images.shape[-1]))
+    inputs = {"forward": (images, text), "encode_image": images, "encode_text": text}
+    torch.jit.trace_module(model, inputs, check_trace=False).save(archive)
+    with torch.inference_mode():
+        found = {"image": model.float().encode_image(images), "text": model.encode_text(text)}
+        found["image_of_export"] = again.float().encode_image(images)
+        found["text_of_export"] = again.encode_text(text)
+    safetensors.torch.save_file(found, out)
+    return {}
 
 
 def pixels(pictures: list[str], side_px: int, out: str) -> dict[str, Any]:
@@ -135,6 +159,18 @@ def _open_clip() -> Any:
     import open_clip
 
     return open_clip
+
+
+def _openai(module: str) -> Any:
+    """Return a module of OpenAI's package without importing the package."""
+    package = importlib.util.find_spec("clip")
+    assert package is not None and package.origin is not None
+    path = Path(package.origin).with_name(f"{module}.py")
+    spec = importlib.util.spec_from_file_location(f"openai_{module}", path)
+    assert spec is not None and spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
 
 
 def _pooled(found: Any) -> Tensor:
