@@ -5,7 +5,8 @@
 
 Each command runs in a process of its own on two synthetic datasets (tests/bench/synthetic.py). `select` takes
 the pairs of one shard in 1,000 by a column of all; `report` and `card` read samples, and say so; `against` is
-the report beside the other dataset.
+the report beside the other dataset. What holds is below half an hour of CPU time, since machines are shared,
+and below 2 GiB.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import time
 from pathlib import Path
 
 NAMES = ["show", "json", "diff", "card", "report", "against", "select"]
-MAX_BYTES, MAX_SECONDS = 2 << 30, 30 * 60
+MAX_BYTES, MAX_CPU_SECONDS = 2 << 30, 30 * 60
 
 
 def main(arguments: list[str]) -> None:
@@ -63,13 +64,14 @@ def _measure(command: list[str]) -> dict[str, float | int | bool]:
     process = subprocess.Popen(call, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     seconds, peak = time.monotonic() - started, usage.ru_maxrss * 1024
+    cpu_seconds = usage.ru_utime + usage.ru_stime
     process.returncode = os.waitstatus_to_exitcode(status)
     figures: dict[str, float | int | bool] = {
         "status": process.returncode,
         "seconds": round(seconds, 1),
-        "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 1),
+        "cpu_seconds": round(cpu_seconds, 1),
         "peak_mib": peak >> 20,
-        "holds": process.returncode in (0, 1) and seconds < MAX_SECONDS and peak < MAX_BYTES,
+        "holds": process.returncode in (0, 1) and cpu_seconds < MAX_CPU_SECONDS and peak < MAX_BYTES,
     }
     print(command[0], figures, file=sys.stderr, flush=True)
     return figures
