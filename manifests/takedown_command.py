@@ -7,9 +7,10 @@ import tyro
 
 from manifests.places import Place
 from manifests.takedown import take_down
+from manifests.takedown_entries import KINDS, read_owner_list
 from manifests.takedown_list import LIST_NAME
 from manifests.takedown_receipt import Signed
-from manifests.takedown_request import KINDS, Request, read_owner_list
+from manifests.takedown_request import Request
 
 
 @dataclass(frozen=True, kw_only=True)
