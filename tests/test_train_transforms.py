@@ -1,12 +1,16 @@
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from train.config import DataConfig
 from train.transforms import MEAN, STD, evaluation_pixels, normalise, random_bytes, stack, training_pixels
+
+GROCERY = Path(__file__).parents[1] / "../shared/data/pairs/grocery/images"
 
 
 def encoded(picture: Image.Image, kind: str = "PNG") -> bytes:
@@ -52,12 +56,26 @@ def test_half_of_the_pictures_are_mirrored_when_asked() -> None:
     assert 70 < num_mirrored < 130
 
 
-def test_a_large_jpeg_decoded_small_shows_the_same_crop() -> None:
-    config, randomness = DataConfig(batch_size=2, min_crop_share=0.5), random_bytes(0, 0, "key")
-    small, whole = (
-        training_pixels(encoded(gradient(640, 480), kind), 32, config, randomness) for kind in ("JPEG", "PNG")
-    )
-    assert np.abs(small.astype(int) - whole.astype(int)).mean() < 3
+def pillow_crop(data: bytes, side_px: int, min_crop_share: float, randomness: bytes) -> NDArray[np.int64]:
+    """The crop that `training_pixels` takes, of the whole picture and by Pillow alone."""
+    share, left, top, _ = np.frombuffer(randomness, dtype="<u4") / 2**32
+    image = Image.open(io.BytesIO(data)).convert("RGB")
+    crop_px = min(image.size) * (1 - share * (1 - min_crop_share))
+    x, y = left * (image.width - crop_px), top * (image.height - crop_px)
+    box = (x, y, min(x + crop_px, image.width), min(y + crop_px, image.height))
+    return np.asarray(image.resize((side_px, side_px), Image.Resampling.BICUBIC, box=box)).astype(np.int64)
+
+
+@pytest.mark.parametrize("side_px", [300, 224, 160, 90, 40])
+def test_a_training_crop_is_pillows_within_a_level_also_of_a_jpeg_decoded_small(side_px: int) -> None:
+    photos = sorted(GROCERY.rglob("*.jpg"))[:200:25]
+    if not photos:
+        pytest.skip(f"no photos in {GROCERY}")
+    config = DataConfig(batch_size=2, min_crop_share=0.8)
+    for number, photo in enumerate(photos):
+        data, randomness = photo.read_bytes(), random_bytes(0, number, "key")
+        found = training_pixels(data, side_px, config, randomness)
+        assert np.abs(found - pillow_crop(data, side_px, 0.8, randomness)).mean() < 1
 
 
 @pytest.mark.parametrize("size", [(64, 48), (48, 64), (50, 50), (301, 200)])
