@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tests.clip_peers import CLIP_VOCAB, PEERS, inputs, relative, run_jobs, seeded
 from tests.fakes import make_dataset
+from tests.test_train_zero_shot import make_folders
 from tests.tiny_train import tiny_flags
 from train.__main__ import main
 from train.config import ModelConfig, TokenizerConfig
@@ -167,6 +168,8 @@ def test_a_run_is_exported_imported_and_started_from(
     assert main(["export", "--model", str(run), "--format", "open_clip", "--out", out]) == 0
     assert main(["import", "--model", out, "--run", str(again)]) == 0
     assert capsys.readouterr().out.splitlines()[-1].endswith(f"parameters for 16 px; run: {again}")
+    pictures = str(make_folders(tmp_path / "pictures"))
+    assert main(["eval", "--run", str(again), "--data", pictures, "--name", "colours"]) == 0
     one, two = load_trained(run), load_trained(again)
     assert torch.equal(one.text_features(CAPTIONS), two.text_features(CAPTIONS))
     further = [*tiny_flags(data, tmp_path / "further", num_epochs=1), "--model.image-side-px", "32"]

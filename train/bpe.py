@@ -100,7 +100,7 @@ class ClipBpe:
         self.vocab = {token: number for number, token in enumerate(tokens)}
         self.vocab_size = len(tokens)
         self._bpe = tokenizers.models.BPE(vocab=self.vocab, merges=merges, end_of_word_suffix="</w>")
-        # CLIP keeps every word it ever saw; on web text that memory only grows. Here it ends at some 30 MB.
+        # CLIP keeps every word it ever saw; on web text that memory only grows. Here it ends below 40 MB.
         self._word_ids = lru_cache(maxsize=100_000)(self._merge_word)
 
     def tokenize(self, caption: str) -> list[int]:

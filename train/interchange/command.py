@@ -10,7 +10,7 @@ from manifests.places import Place
 from train.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
 from train.config import ModelConfig
 from train.interchange import WRITERS, read_model
-from train.interchange.portable import PortableModel
+from train.interchange.portable import PortableModel, write_json
 from train.models import model_to_json
 from train.models.openai import fitted
 
@@ -25,6 +25,8 @@ transformers' CLIPModel and CLIPProcessor. Another --image-side-px interpolates 
 
 IMPORT_USAGE = """\
 Make a run of somebody else's model, so that eval, score and export take it. No code of the file is run.
+A file's model is taken to have QuickGELU and CLIP's colours, as OpenAI's have; folders say it, and others are
+refused.
 
   python -m train import --model ViT-B-32.pt --run runs/openai --clip-vocab bpe_simple_vocab_16e6.txt.gz
 """
@@ -57,13 +59,15 @@ class Import:
     clip_vocab: Path | None = None  # bpe_simple_vocab_16e6.txt.gz, for a model that does not bring it
 
     def import_(self) -> PortableModel:
-        """Write the run's one checkpoint, of step 0. Raises ValueError where there is a run already."""
+        """Write the run's config and its checkpoint of step 0. Raises ValueError where one is already."""
         if newest_checkpoint(self.run) is not None:
             raise ValueError(f"{self.run} is a run already. Next: pass another --run")
         model = _at_side(read_model(self.model, self.clip_vocab), self.image_side_px)
+        config = {"recipe": "imported", "model": model_to_json(model.config), "from": str(self.model)}
+        write_json(self.run / "config.json", config)
         checkpoint = Checkpoint(
             step=0,
-            config={"recipe": "imported", "model": model_to_json(model.config)},
+            config=config,
             tokenizer_kind=model.tokenizer.kind,
             tokenizer_state=model.tokenizer.state(),
             model=model.state,
