@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from manifests.storage import location
 from tests.clip_peers import CLIP_VOCAB, PEERS, inputs, relative, run_jobs, seeded
 from tests.fakes import make_dataset
 from tests.test_train_zero_shot import make_folders
@@ -83,6 +84,13 @@ def test_a_datasets_own_vocabulary_comes_back(form: str, tmp_path: Path) -> None
     model = portable(NARROW_HEADS, own_tokenizer())
     WRITERS[form](model, tmp_path)
     assert same(model, read_model(tmp_path))
+
+
+@pytest.mark.parametrize("form", WRITERS)
+def test_a_model_goes_to_a_store_and_comes_back(form: str, clip_tokenizer: Tokenizer) -> None:
+    model = portable(VIT, clip_tokenizer)
+    WRITERS[form](model, location(f"memory://models/{form}"))
+    assert same(model, read_model(location(f"memory://models/{form}"), CLIP_VOCAB))
 
 
 def test_an_export_has_the_same_bytes_each_time(tmp_path: Path, clip_tokenizer: Tokenizer) -> None:

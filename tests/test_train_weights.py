@@ -169,6 +169,17 @@ def test_an_archive_that_is_broken_or_lies_about_its_sizes_is_refused(
         read_weights(changed(tmp_path / "clip.pt", changes))
 
 
+def test_a_small_file_cannot_ask_for_much_memory(tmp_path: Path) -> None:
+    torch.save({"visual.proj": torch.zeros(1).expand(10**12)}, tmp_path / "inflated.pt")
+    with pytest.raises(ValueError, match=r"visual\.proj is larger than its bytes"):
+        read_weights(tmp_path / "inflated.pt")
+    with zipfile.ZipFile(tmp_path / "bomb.pt", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("archive/constants.pkl", b"")
+        file.writestr("archive/data.pkl", bytes(10**6))
+    with pytest.raises(ValueError, match="not read, none of it was run: archive/data.pkl is compressed"):
+        read_weights(tmp_path / "bomb.pt")
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"GIF89a", b"\x80\x02}q\x00."])
 def test_a_file_that_is_no_checkpoint_is_refused_in_one_line(content: bytes, tmp_path: Path) -> None:
     for name in ("file.pt", "file.safetensors"):

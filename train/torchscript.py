@@ -57,13 +57,20 @@ def read_torchscript(archive: zipfile.ZipFile) -> dict[str, Tensor]:
     root = name.partition("/")[0]
 
     def read_storage(key: str) -> bytes:
-        return archive.read(f"{root}/data/{key}")
+        return _stored(archive, f"{root}/data/{key}")
 
     try:
-        module = _TensorUnpickler(io.BytesIO(archive.read(name)), read_storage).load()
+        module = _TensorUnpickler(io.BytesIO(_stored(archive, name)), read_storage).load()
         return dict(_tensors(module, ""))
     except BROKEN_PICKLE as error:
         raise ValueError(f"not read, none of it was run: {error}") from error
+
+
+def _stored(archive: zipfile.ZipFile, name: str) -> bytes:
+    # torch compresses the program alone; what is not compressed is no larger than the file.
+    if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f"{name} is compressed, as torch does not")
+    return archive.read(name)
 
 
 class _Module:

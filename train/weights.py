@@ -36,7 +36,16 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             found = found[nested]
     if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
         raise ValueError(f"{path} holds no state dict, but {type(found).__name__}. Next: give a checkpoint")
+    if inflated := [name for name, tensor in found.items() if _is_inflated(tensor)]:
+        raise ValueError(
+            f"{path}: {inflated[0]} is larger than its bytes. Next: get it from where you trust it"
+        )
     return {str(name).removeprefix("module."): tensor for name, tensor in found.items()}
+
+
+def _is_inflated(tensor: Tensor) -> bool:
+    """Return whether a tensor repeats its bytes, by which a small file could ask for any amount of memory."""
+    return tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes()
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
