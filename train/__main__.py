@@ -1,5 +1,5 @@
-"""The command line of the trainer: python -m train fit | eval | score | export | import | submit. Exit status
-0 done, 1 failed, 2 wrong request.
+"""The command line of the trainer: python -m train fit | plan | eval | score | export | import | submit.
+Exit status 0 done, 1 failed, 2 wrong request.
 """
 
 import json
@@ -21,6 +21,7 @@ from train.interchange.command import EXPORT_USAGE, IMPORT_USAGE, Export, Import
 from train.launch import LAUNCHERS
 from train.loop import fit
 from train.oversight import TrainingError
+from train.plan_command import PLAN_USAGE, PlanRequest
 from train.recipes import RECIPES
 from train.report import write_run_report
 from train.score import Score, score_dataset
@@ -32,10 +33,11 @@ STOPPED = 75
 
 USAGE = f"""\
 usage: python -m train fit <recipe> --data DIR --run DIR [flags]     recipes: {", ".join(RECIPES)}
+       python -m train plan <recipe> --gpu GPU --num-gpus N [flags]  memory, speed and hours, before it is run
        python -m train eval [<eval>] --run DIR [flags]               evals: {", ".join(EVALS)}
        python -m train score --run DIR --data DIR --out DIR [flags]  a dataset's pairs, by a trained model
-       python -m train export --model DIR --format F --out DIR       for openai, open_clip or huggingface
-       python -m train import --model FILE --run DIR                 others' models, as a run
+       python -m train export DIR --format F --out DIR               for openai, open_clip or huggingface
+       python -m train import FILE --run DIR                         others' models, as a run
        python -m train submit [<launcher>] [flags] -- <recipe> --data DIR --run DIR [flags]
                                                                      launchers: {", ".join(LAUNCHERS)}
 Each prints its flags with --help, for example: python -m train fit demo --help
@@ -70,6 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     commands = {
         "fit": run_fit,
+        "plan": run_plan,
         "eval": run_eval,
         "score": run_score,
         "submit": run_submit,
@@ -116,6 +119,21 @@ def run_fit(arguments: Sequence[str]) -> int:
     fit(request.config, request.data, request.run)
     if is_first():
         print(f"trained: {request.run}; report: {write_run_report(request.run)}")
+    return 0
+
+
+def run_plan(arguments: Sequence[str]) -> int:
+    """Print what a recipe and its flags would take on GPUs of a kind."""
+    recipe, flags = _pick(arguments, RECIPES, "recipe")
+    request = tyro.cli(
+        PlanRequest,
+        prog=f"python -m train plan {recipe}",
+        description=PLAN_USAGE,
+        args=flags,
+        default=PlanRequest(gpu=tyro.MISSING, config=RECIPES[recipe]()),
+        config=(tyro.conf.AvoidSubcommands,),
+    )
+    print(request.text())
     return 0
 
 

@@ -25,6 +25,7 @@ class Attention(nn.Module):
     def __init__(self, width: int, num_heads: int) -> None:
         super().__init__()
         self.num_heads = num_heads
+        self.fused: bool | None = None  # None: one kernel for all of it on every device but a CPU
         self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
         self.out_proj = nn.Linear(width, width)
@@ -35,13 +36,14 @@ class Attention(nn.Module):
         batch, length, width = x.shape
         qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)  # (B, L, 3W)
         q, k, v = qkv.view(batch, length, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)  # 3 of (B, H, L, W/H)
-        mixed = _attend(q, k, v, is_causal)
+        fused = q.device.type != "cpu" if self.fused is None else self.fused
+        mixed = _attend(q, k, v, is_causal, fused)
         out: Tensor = self.out_proj(mixed.transpose(1, 2).reshape(batch, length, width))
         return out
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, is_causal: bool) -> Tensor:
-    if q.device.type != "cpu":
+def _attend(q: Tensor, k: Tensor, v: Tensor, is_causal: bool, fused: bool) -> Tensor:
+    if fused:
         return F.scaled_dot_product_attention(q, k, v, is_causal=is_causal)
     # torch's fused kernel is several times slower than its parts on a CPU, for sequences as short as ours.
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)  # (B, H, L, L)
