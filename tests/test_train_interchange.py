@@ -140,6 +140,8 @@ def test_what_a_form_cannot_say_is_refused(
             "width of the text tower's heads is",
         ),
         ("open_clip_config.json", ["preprocess_cfg", "mean"], [0.5] * 3, "the mean of the colours is"),
+        ("open_clip_config.json", ["model_cfg", "text_cfg"], {}, "is no config of a CLIP: KeyError"),
+        ("config.json", ["vision_config", "patch_size"], "8", "is no config of a CLIP: TypeError"),
         ("config.json", ["vision_config", "hidden_act"], "gelu", "hidden_act is gelu, our models have quick"),
         ("config.json", ["model_type"], "siglip", "model_type is siglip, our models have clip"),
         ("preprocessor_config.json", ["image_std"], [0.5] * 3, "the deviation of the colours is"),
@@ -173,8 +175,8 @@ def test_a_run_is_exported_imported_and_started_from(
     data, run = make_dataset(tmp_path / "data"), tmp_path / "run"
     assert main(["fit", *tiny_flags(data, run, num_epochs=1)]) == 0
     out, again = str(tmp_path / "exported"), tmp_path / "again"
-    assert main(["export", "--model", str(run), "--format", "open_clip", "--out", out]) == 0
-    assert main(["import", "--model", out, "--run", str(again)]) == 0
+    assert main(["export", str(run), "--format", "open_clip", "--out", out]) == 0
+    assert main(["import", out, "--run", str(again)]) == 0
     assert capsys.readouterr().out.splitlines()[-1].endswith(f"parameters for 16 px; run: {again}")
     pictures = str(make_folders(tmp_path / "pictures"))
     assert main(["eval", "--run", str(again), "--data", pictures, "--name", "colours"]) == 0
@@ -182,7 +184,7 @@ def test_a_run_is_exported_imported_and_started_from(
     assert torch.equal(one.text_features(CAPTIONS), two.text_features(CAPTIONS))
     further = [*tiny_flags(data, tmp_path / "further", num_epochs=1), "--model.image-side-px", "32"]
     assert main(["fit", *further, "--init", out]) == 0
-    assert main(["import", "--model", out, "--run", str(again)]) == 2
+    assert main(["import", out, "--run", str(again)]) == 2
     assert "is a run already. Next: pass another --run" in capsys.readouterr().err
 
 

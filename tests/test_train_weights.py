@@ -176,7 +176,7 @@ def test_a_small_file_cannot_ask_for_much_memory(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "bomb.pt", "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("archive/constants.pkl", b"")
         file.writestr("archive/data.pkl", bytes(10**6))
-    with pytest.raises(ValueError, match="not read, none of it was run: archive/data.pkl is compressed"):
+    with pytest.raises(ValueError, match=r"none of it was run: archive/data\.pkl is compressed"):
         read_weights(tmp_path / "bomb.pt")
 
 

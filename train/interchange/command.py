@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+import tyro
 
 from manifests.places import Place
 from train.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
@@ -17,7 +18,7 @@ from train.models.openai import fitted
 EXPORT_USAGE = """\
 Write a model as others read it.
 
-  python -m train export --model runs/demo/run --format open_clip --out runs/demo/open_clip
+  python -m train export runs/demo/run --format open_clip --out runs/demo/open_clip
 
 openai: clip.pt, which clip.load reads. open_clip: a folder for its "local-dir:". huggingface: a folder for
 transformers' CLIPModel and CLIPProcessor. Another --image-side-px interpolates the positions.
@@ -28,7 +29,7 @@ Make a run of somebody else's model, so that eval, score and export take it. No 
 A file's model is taken to have QuickGELU and CLIP's colours, as OpenAI's have; folders say it, and others are
 refused.
 
-  python -m train import --model ViT-B-32.pt --run runs/openai --clip-vocab bpe_simple_vocab_16e6.txt.gz
+  python -m train import ViT-B-32.pt --run runs/openai --clip-vocab bpe_simple_vocab_16e6.txt.gz
 """
 
 
@@ -36,7 +37,7 @@ refused.
 class Export:
     """Write a model as others read it; it may be a run, a checkpoint file or an exported folder."""
 
-    model: Place  # a run, FILE.pt, FILE.safetensors or an exported folder
+    model: tyro.conf.Positional[Place]  # a run, FILE.pt, FILE.safetensors or an exported folder
     format: Literal["openai", "open_clip", "huggingface"]
     out: Place  # a folder, which is made
     image_side_px: int | None = None  # another resolution: the positions are interpolated
@@ -53,7 +54,9 @@ class Export:
 class Import:
     """Make a run of somebody else's model, so that `eval`, `score` and `export` take it."""
 
-    model: Place  # FILE.pt (also OpenAI's), FILE.safetensors, or a folder of open_clip's or transformers'
+    model: tyro.conf.Positional[
+        Place
+    ]  # FILE.pt (also OpenAI's), FILE.safetensors, or a folder of open_clip's or transformers'
     run: Place  # a run that does not exist yet
     image_side_px: int | None = None  # another resolution: the positions are interpolated
     clip_vocab: Path | None = None  # bpe_simple_vocab_16e6.txt.gz, for a model that does not bring it

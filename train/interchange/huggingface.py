@@ -9,6 +9,7 @@ from train.interchange.portable import (
     read_json,
     require,
     require_our_colours,
+    understood,
     write_json,
     write_safetensors,
 )
@@ -40,7 +41,8 @@ def read(folder: Path, clip_vocab: Path | None) -> PortableModel:
         require_our_colours(folder, colours.get("image_mean", MEAN), colours.get("image_std", STD))
     described = read_json(folder / CONFIG)
     require(folder, "model_type", described.get("model_type"), "clip")
-    config = _config_of(folder, described)
+    with understood(folder / CONFIG):
+        config = _config_of(folder, described)
     weights = folder / WEIGHTS
     state = clean_state(
         to_ours(read_weights(weights if weights.is_file() else folder / "pytorch_model.bin"), config)

@@ -9,6 +9,7 @@ from train.interchange.portable import (
     read_json,
     require,
     require_our_colours,
+    understood,
     write_json,
     write_safetensors,
 )
@@ -44,7 +45,8 @@ def read(folder: Path, clip_vocab: Path | None) -> PortableModel:
     whole = read_json(folder / CONFIG)
     colours = whole.get("preprocess_cfg", {})
     require_our_colours(folder, colours.get("mean", MEAN), colours.get("std", STD))
-    config, vocab_size = _config_of(folder, whole.get("model_cfg", {}))
+    with understood(folder / CONFIG):
+        config, vocab_size = _config_of(folder, whole.get("model_cfg", {}))
     state = clean_state(read_weights(_weights(folder)))
     tokenizer = read_tokenizer(folder, clip_vocab, vocab_size)
     return PortableModel(config=config, state=fitted(state, config), tokenizer=tokenizer)
@@ -80,7 +82,8 @@ def _described(config: ModelConfig, vocab_size: int) -> dict[str, Any]:
 def _config_of(folder: Path, described: dict[str, Any]) -> tuple[ModelConfig, int]:
     vision, text = described.get("vision_cfg", {}), described.get("text_cfg", {})
     for part, known in ((described, _COMMON_FIELDS), (vision, _VISION_FIELDS), (text, _TEXT_FIELDS)):
-        require(folder, "model_cfg beyond a plain CLIP", sorted(part.keys() - known), [])
+        beyond = sorted(name for name in part.keys() - known if part[name] not in (None, False))
+        require(folder, "model_cfg beyond a plain CLIP", beyond, [])
     require(folder, "quick_gelu", described.get("quick_gelu", False), True)
     head_width = vision.get("head_width", 64)
     require(folder, "width of the text tower's heads", text["width"] / text["heads"], head_width)

@@ -1,7 +1,8 @@
 """What every format is written from and read into, and the small files that several of them share."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,15 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds no JSON object. Next: get it again")
     return content
+
+
+@contextmanager
+def understood(path: Path) -> Iterator[None]:
+    """Raise ValueError for a config that lacks a field or holds something else in it than a number."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ZeroDivisionError) as error:
+        raise ValueError(f"{path} is no config of a CLIP: {error!r}. Next: get it again") from error
 
 
 def require(place: Path, field: str, found: object, wanted: object) -> None:
