@@ -54,9 +54,7 @@ class Export:
 class Import:
     """Make a run of somebody else's model, so that `eval`, `score` and `export` take it."""
 
-    model: tyro.conf.Positional[
-        Place
-    ]  # FILE.pt (also OpenAI's), FILE.safetensors, or a folder of open_clip's or transformers'
+    model: tyro.conf.Positional[Place]  # FILE.pt, FILE.safetensors, open_clip's or transformers' folder
     run: Place  # a run that does not exist yet
     image_side_px: int | None = None  # another resolution: the positions are interpolated
     clip_vocab: Path | None = None  # bpe_simple_vocab_16e6.txt.gz, for a model that does not bring it
