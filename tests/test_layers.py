@@ -57,9 +57,11 @@ LAYERS = {
         {"__main__"},
     ),
     "train": (
-        {"distributed", "ema", "gpus", "torchscript", "weights"},
+        {"distributed", "ema", "gpus", "panel", "peak", "torchscript", "weights"},
         {"config", "models", "bpe", "transforms", "checkpoint", "report_evals", "watch"},
-        {"interchange", "optim", "tokenizer", "data", "metrics", "recipes", "report", "parallel", "flops"},
+        {"flops"},
+        {"meter"},
+        {"interchange", "optim", "tokenizer", "data", "metrics", "recipes", "report", "parallel"},
         {"loss"},
         {"plan_memory"},
         {"plan"},

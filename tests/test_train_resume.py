@@ -55,7 +55,10 @@ def test_a_run_leaves_what_its_readers_expect(tmp_path: Path) -> None:
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
     assert list(lines[0]) == ["step", "epoch", "num_samples", "loss", "lr", "logit_scale"]
     timing = [json.loads(line) for line in (run / "timing.jsonl").read_text().splitlines()]
-    assert list(timing[0]) == ["step", "samples_per_s", "cpu_s", "wall_s"]
+    assert list(timing[0]) == [
+        *("step", "samples_per_s", "cpu_s", "wall_s"),
+        *("mfu", "data_wait", "device_busy", "memory_gb"),
+    ]
     checkpoints = sorted(path.name for path in (run / "checkpoints").iterdir())
     kept = [f"step-0000000{step}.pt{end}" for step in (4, 6) for end in ("", ".sha256")]
     assert checkpoints == ["latest", *kept]

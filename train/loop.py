@@ -16,6 +16,7 @@ from train.config import TrainConfig
 from train.data import Batch, PairReader
 from train.distributed import num_processes, processes, rank
 from train.loss import LOSSES
+from train.meter import Meter
 from train.optim import learning_rate
 from train.oversight import Oversight
 from train.state import TrainState, begin_or_resume, pick_device
@@ -34,12 +35,14 @@ def fit(config: TrainConfig, data: Path, run_dir: Path) -> Path:
         state = begin_or_resume(config, dataset, run_dir)
         reader = PairReader(dataset, state.tokenizer, config, rank(), num_processes())
         num_parts = _num_parts(config, state)
-        with Oversight(config, state, reader, run_dir) as oversight:
+        meter = Meter(config.model, state.device, state.dtype)
+        with Oversight(config, state, reader, meter, run_dir) as oversight:
             while state.step < oversight.num_steps:
-                for batch in reader.batches(state.step, oversight.num_steps):
-                    lr = learning_rate(batch.step, oversight.num_steps, config.optim)
-                    skip = oversight.is_skipped(batch)
-                    loss = None if skip else train_step(state, batch, lr, config, num_parts)
+                for batch in meter.waiting(reader.batches(state.step, oversight.num_steps)):
+                    lr, loss = learning_rate(batch.step, oversight.num_steps, config.optim), None
+                    if not oversight.is_skipped(batch):
+                        with meter.computing(*batch.tokens.shape):
+                            loss = train_step(state, batch, lr, config, num_parts)
                     state.step = batch.step + 1
                     if not oversight.after_step(batch, loss, lr):
                         break  # the state went back, and so do the batches

@@ -1,7 +1,7 @@
-"""What a run says about itself: JSONL files, TensorBoard, and a progress line.
+"""What a run says about itself: JSONL files, TensorBoard, and the panel.
 
 metrics.jsonl        what the run learnt; a killed and resumed run leaves the bytes of an undisturbed one
-timing.jsonl         how long it took, which no two runs share
+timing.jsonl         how long it took and where the time went, which no two runs share
 bad_pictures.jsonl   the pictures that steps had to leave out
 ledger.jsonl         where `ledger` asks for it: the keys that each step has learnt from, in order
 
@@ -10,17 +10,18 @@ Of several processes the first writes the metrics; of the last two each writes i
 
 import json
 import resource
-import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from torch.utils.tensorboard import SummaryWriter
-from tqdm import tqdm
 
 from manifests.store import write_bytes
 from train.distributed import is_first, rank, wait_for_all
+from train.meter import Speed
+from train.panel import Panel
 
 _NAMES = ("metrics", "timing", "bad_pictures", "ledger")
 
@@ -43,11 +44,7 @@ class RunLog:
         self._board = (
             SummaryWriter(str(run_dir / "tensorboard"), purge_step=first_step + 1) if is_first() else None
         )
-        # Where nobody watches, a line every ten seconds is enough for a log file.
-        interval_s = 0.2 if sys.stderr.isatty() else 10.0
-        self._bar = tqdm(
-            total=num_steps, initial=first_step, unit="step", mininterval=interval_s, disable=not is_first()
-        )
+        self._panel = Panel(first_step=first_step, num_steps=num_steps, shown=is_first())
         self._batch_size = batch_size
         self._ledger = ledger
         self._last_step, self._last_s = first_step, time.perf_counter()
@@ -67,23 +64,21 @@ class RunLog:
         """Write what is left; again does nothing."""
         if self._board:
             self._board.close()
-        self._bar.close()
+        self._panel.close()
 
-    def step(self, metrics: dict[str, Any]) -> None:
+    def step(self, metrics: dict[str, Any], speed: Speed, bottleneck: str) -> None:
         """Log the metrics of a step, which hold `step` and `loss`, and the timing since the last one
-        logged.
+        logged, with `speed`; show them with what holds the run up.
         """
         if not self._board:
             return
-        timing = self._timing(metrics["step"])
+        timing = self._timing(metrics["step"]) | asdict(speed)
         self._append("metrics", metrics)
         self._append("timing", timing)
         for name, value in (metrics | timing).items():
             if isinstance(value, float):
                 self._board.add_scalar(name, value, metrics["step"])
-        samples = f"{timing['samples_per_s']:.0f}/s"
-        self._bar.set_postfix(loss=f"{metrics['loss']:.3f}", samples=samples, refresh=False)
-        self._bar.update(metrics["step"] - self._bar.n)
+        self._panel.step(metrics["step"], metrics | timing, bottleneck)
 
     def batch(self, step: int, keys: tuple[str, ...], bad_pictures: tuple[str, ...]) -> None:
         """Log which pairs a step has learnt from, where that was asked for, and the pictures left out."""
@@ -91,7 +86,7 @@ class RunLog:
             self._append("ledger", {"step": step, "keys": keys})
         for name in bad_pictures:
             self._append("bad_pictures", {"step": step, "picture": name})
-            self._bar.write(f"step {step}: left out picture {name}", file=sys.stderr)
+            self._panel.say(f"step {step}: left out picture {name}")
 
     def _timing(self, step: int) -> dict[str, Any]:
         now_s = time.perf_counter()

@@ -17,6 +17,7 @@ from train.checkpoint import CheckpointWriter, load_checkpoint
 from train.config import TrainConfig
 from train.data import Batch, PairReader
 from train.distributed import is_first, wait_for_all
+from train.meter import Meter
 from train.metrics import RunLog
 from train.state import TrainState
 from train.watch import LossGuard, Stop, StoppedError, Watchdog
@@ -29,9 +30,12 @@ class TrainingError(RuntimeError):
 class Oversight:
     """Of a run's steps, from the state's on to `num_steps`."""
 
-    def __init__(self, config: TrainConfig, state: TrainState, reader: PairReader, run_dir: Path) -> None:
+    def __init__(
+        self, config: TrainConfig, state: TrainState, reader: PairReader, meter: Meter, run_dir: Path
+    ) -> None:
         self.num_steps = config.num_epochs * reader.steps_per_epoch
         self._config, self._state, self._reader, self._run_dir = config, state, reader, run_dir
+        self._meter = meter
         self._skipped_path = run_dir / "skipped.jsonl"
         self._skipped = {line["step"] - before for line in self._skipped_lines() for before in (0, 1)}
         self._stop = Stop(config.checkpoint_every_minutes)
@@ -78,7 +82,9 @@ class Oversight:
                 self._go_back(*bad)
                 return False
             if log and loss is not None:
-                self._log.step(self._measure(loss, lr))
+                measured = self._measure(loss, lr)
+                speed = self._meter.read()
+                self._log.step(measured, speed, speed.bottleneck(config.data.num_decode_threads))
         if save and (checkpoint := self._state.checkpoint()):
             self._writer.write(checkpoint)
         if stop:
