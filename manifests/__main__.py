@@ -6,19 +6,19 @@ from typing import Annotated
 
 import tyro
 
-from manifests.card_command import Card
-from manifests.croissant_command import Croissant
-from manifests.diff_command import Diff
-from manifests.merge_command import Merge
+from manifests.card.command import Card
+from manifests.croissant.command import Croissant
+from manifests.diff.command import Diff
+from manifests.merge.command import Merge
 from manifests.places import Place
 from manifests.protocols import store_errors
 from manifests.report.command import Report
-from manifests.reshard_command import Reshard
+from manifests.reshard.command import Reshard
 from manifests.show import Show
 from manifests.status import write_status
-from manifests.subset_command import Select
-from manifests.takedown_command import Takedown
-from manifests.verify_command import Verify
+from manifests.subset.command import Select
+from manifests.takedown.command import Takedown
+from manifests.verify.command import Verify
 
 USAGE = """Look at a finished dataset.
 

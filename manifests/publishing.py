@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from manifests.checks import funnel_mismatches
 from manifests.schema import Change, FileRecord, Manifest, Shard, StageCount
 from manifests.store import content_hash, record_file, write_bytes
-from manifests.verify_manifest import funnel_mismatches
 
 # Changes that write a new dataset, whose shards are numbered from 0.
 DERIVING = ("score", "select", "merge", "reshard")

@@ -13,13 +13,13 @@ import pyarrow as pa
 
 from manifests.copying import END, Rows, copy_pairs, spans_of
 from manifests.counts import Tally, write_counts
+from manifests.do_not_fetch import LIST_NAME, RECEIPTS
 from manifests.hashing import written_hashed
 from manifests.publishing import following, write_sizes
 from manifests.report import write_report
 from manifests.schema import REJECTION_SCHEMA, SAMPLE_SCHEMA, Change, FileRecord, Manifest, Shard, StageCount
 from manifests.storage import link_or_copy, name_of, num_rows, read_table
 from manifests.store import Dataset, clear_cut_short, record_file, write_manifest, write_table
-from manifests.takedown_list import LIST_NAME, RECEIPTS
 from manifests.versions import as_current
 
 SAMPLES_PER_REASON = 24

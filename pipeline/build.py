@@ -13,12 +13,12 @@ import shutil
 import time
 from pathlib import Path
 
+from manifests.checks import funnel_mismatches
 from manifests.report import write_report
 from manifests.schema import Manifest
 from manifests.storage import is_local, remove_folder
 from manifests.store import MANIFEST_NAME, clear_cut_short, read_manifest
 from manifests.transfer import transfer
-from manifests.verify_manifest import funnel_mismatches
 from pipeline import coverage, finish
 from pipeline.balance import CountPerQuery, find_caps, read_caps
 from pipeline.begin import begun

@@ -14,12 +14,12 @@ from typing import Any
 import msgspec
 
 from filters.do_not_fetch import SEPARATOR
+from manifests.do_not_fetch import LIST_NAME
 from manifests.report import write_report
 from manifests.schema import Manifest
 from manifests.storage import read_bytes, read_table
 from manifests.store import MANIFEST_NAME, Dataset, clear_cut_short, read_manifest, write_bytes
-from manifests.takedown_apply import complete
-from manifests.takedown_list import LIST_NAME
+from manifests.takedown.apply import complete
 from manifests.transfer import move_all
 from pipeline.config import BuildConfig, RunOptions
 from pipeline.job import Job

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from filters.do_not_fetch import TAKEN_DOWN, DoNotFetch, read_do_not_fetch
 from filters.reasons import Drop, Reason
-from manifests.takedown_list import caption_line, domain_line, page_line, url_line
+from manifests.do_not_fetch import caption_line, domain_line, page_line, url_line
 
 LIST = f"""
 # Asked for on 2026-01-02

@@ -1,14 +1,14 @@
 """The data card says what the manifest and the index say, and nothing else."""
 
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from manifests import card_figures
 from manifests.__main__ import main
 from manifests.card import card
-from manifests.card_figures import count_pairs
+from manifests.card.figures import count_pairs
 from manifests.croissant import Publication
 from manifests.report.sampling import sample_shards
 from manifests.schema import Change
@@ -61,7 +61,8 @@ def test_a_large_dataset_is_sampled_and_the_card_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset = write_bare(tmp_path, many(100))
-    monkeypatch.setattr(card_figures, "sample_shards", lambda manifest: sample_shards(manifest, max_pairs=20))
+    few = partial(sample_shards, max_pairs=20)
+    monkeypatch.setattr("manifests.card.figures.sample_shards", few)
     text = card(dataset, Publication())
     assert "Estimated from 20 of 100 pairs (20.0 %), those of 2 of 10 shards." in text.replace("\xa0", " ")
     assert "| pairs | 100 |" in text

@@ -11,7 +11,7 @@ import pytest
 
 from manifests import spill
 from manifests.__main__ import main
-from manifests.diff_pairs import NOT_SEEN, OTHER_PICTURE, OneSided, diff_pairs
+from manifests.diff.pairs import NOT_SEEN, OTHER_PICTURE, OneSided, diff_pairs
 from manifests.spill import MayHold, Spill, glimpses, is_among, key_numbers, places_in
 from manifests.store import Dataset, open_dataset
 from tests.bare_datasets import Row, pair, rejected, write_bare

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from manifests import spill
 from manifests.__main__ import main
 from manifests.merge import merge
-from manifests.merge_funnel import united_funnel
-from manifests.merge_terms import Terms
+from manifests.merge.funnel import united_funnel
+from manifests.merge.terms import Terms
 from manifests.near_hashes import near_values
 from manifests.schema import Manifest, StageCount
 from manifests.store import open_dataset, record_file, write_manifest, write_table

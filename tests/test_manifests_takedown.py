@@ -30,9 +30,9 @@ from manifests.store import (
     write_table,
 )
 from manifests.takedown import Outcome, take_down
-from manifests.takedown_apply import staging
-from manifests.takedown_receipt import Signed, receipt_bytes
-from manifests.takedown_request import Request
+from manifests.takedown.apply import staging
+from manifests.takedown.receipt import Signed, receipt_bytes
+from manifests.takedown.request import Request
 from manifests.verify import Options, verify
 from tests.fakes import make_dataset, make_picture, make_rejection
 

@@ -18,13 +18,12 @@ from PIL import Image
 
 from filters.colours import colours_of
 from filters.sampling import content_key
-from manifests import verify_pairs
 from manifests.__main__ import main
 from manifests.store import read_manifest
-from manifests.verify import Options, verify
-from manifests.verify_headers import Layout
-from manifests.verify_keys import Keys, key_hashes
-from manifests.verify_tar import read_tar, tar_problems
+from manifests.verify import Options, pairs, verify
+from manifests.verify.headers import Layout
+from manifests.verify.keys import Keys, key_hashes
+from manifests.verify.tar import read_tar, tar_problems
 from tests.corruptions import DAMAGE, FORGERIES, make_victim
 from tests.fakes import make_dataset
 
@@ -189,14 +188,14 @@ def test_repeated_keys_are_those_that_a_set_finds(num_keys: int, dataset: Path) 
 
 def test_keys_are_made_as_the_pipeline_makes_them() -> None:
     for sha256, caption in (("0" * 64, "a cup"), ("f" * 64, "ein Bär \ud800")):
-        assert verify_pairs.content_key(sha256, caption) == content_key(sha256, caption)
+        assert pairs.content_key(sha256, caption) == content_key(sha256, caption)
 
 
 def test_a_picture_in_the_place_of_another_of_its_size_is_told_by_its_colours() -> None:
     red, blue = (Image.new("RGB", (200, 150), colour) for colour in ("red", "blue"))
-    assert verify_pairs.colours_problem(red, colours_of(red)) is None
-    assert verify_pairs.colours_problem(red.resize((64, 48)), colours_of(red)) is None
-    problem = verify_pairs.colours_problem(blue, colours_of(red))
+    assert pairs.colours_problem(red, colours_of(red)) is None
+    assert pairs.colours_problem(red.resize((64, 48)), colours_of(red)) is None
+    problem = pairs.colours_problem(blue, colours_of(red))
     assert problem == "has other colours than the index says, by 170 of 255 in the mean"
 
 

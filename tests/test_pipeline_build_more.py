@@ -22,8 +22,8 @@ from manifests.schema import Manifest
 from manifests.storage import move
 from manifests.store import open_dataset
 from manifests.takedown import take_down
-from manifests.takedown_receipt import Signed
-from manifests.takedown_request import Request
+from manifests.takedown.receipt import Signed
+from manifests.takedown.request import Request
 from manifests.verify import verify
 from pipeline.__main__ import main
 from pipeline.build import build

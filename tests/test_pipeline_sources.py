@@ -102,8 +102,14 @@ def test_a_parquet_table_gives_the_same_candidates(tmp_path: Path) -> None:
 def test_columns_may_have_other_names(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"URL": "http://a.example/1.jpg", "TEXT": "a cup", "p": "http://p"}')
     (found,) = read_table(tmp_path / "a.jsonl", url_column="URL", caption_column="TEXT", page_url_column="p")
-    row = {"url": "http://a.example/1.jpg", "caption": "a cup", "page_url": "http://p"}
-    assert found == Candidate(**row, source="table", source_file="a.jsonl", source_offset=0)
+    assert found == Candidate(
+        url="http://a.example/1.jpg",
+        caption="a cup",
+        page_url="http://p",
+        source="table",
+        source_file="a.jsonl",
+        source_offset=0,
+    )
 
 
 def test_a_folder_is_searched_for_tables_in_the_order_of_their_names(tmp_path: Path) -> None:
@@ -211,8 +217,13 @@ def read_folder(folder: Folder) -> list[Candidate | Rejection]:
 
 def test_a_caption_is_the_text_beside_the_picture_and_its_lack_is_told(photos: Path) -> None:
     records = read_folder(Folder(paths=(str(photos),)))
-    said = {"url": "folder:0/red_cup/1.jpg", "caption": "a red cup on a table"}
-    assert Candidate(**said, source="folder", source_file="photos/red_cup/1.jpg") in records
+    expected = Candidate(
+        url="folder:0/red_cup/1.jpg",
+        caption="a red cup on a table",
+        source="folder",
+        source_file="photos/red_cup/1.jpg",
+    )
+    assert expected in records
     assert details(records) == ["no dog/3.txt beside it", "no red_cup/2.txt beside it"]
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from manifests.do_not_fetch import LIST_NAME
 from manifests.reshard import reshard
 from manifests.store import open_dataset
 from manifests.takedown import take_down
-from manifests.takedown_list import LIST_NAME
-from manifests.takedown_receipt import Signed
-from manifests.takedown_request import Request
+from manifests.takedown.receipt import Signed
+from manifests.takedown.request import Request
 from manifests.verify import verify
 from pipeline.build import build
 from pipeline.config import BuildConfig

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from manifests.diff_pairs import OneSided, diff_pairs
+from manifests.diff.pairs import OneSided, diff_pairs
 from manifests.report.data import ShownPair
 from manifests.report.sampling import read_shown
 from manifests.schema import Manifest, Shard

@@ -14,17 +14,17 @@ from pathlib import Path
 
 import numpy as np
 
+from manifests.checks import inside, manifest_problems, recorded, type_problem
+from manifests.do_not_fetch import STAGING
 from manifests.fetch_times import FOLDER as FETCH_TIMES
 from manifests.schema import FileRecord, Manifest, Shard
 from manifests.storage import can_list
 from manifests.store import MANIFEST_NAME, DatasetError, manifest_from_bytes
-from manifests.takedown_list import STAGING
-from manifests.verify_found import Found, Mismatch, Plan
-from manifests.verify_journal import Journal, line_for
-from manifests.verify_keys import Keys, repeated_keys
-from manifests.verify_manifest import inside, manifest_problems, recorded, type_problem
-from manifests.verify_shard import check_file, check_shard, unreadable
-from manifests.verify_tables import (
+from manifests.verify.found import Found, Mismatch, Plan
+from manifests.verify.journal import Journal, line_for
+from manifests.verify.keys import Keys, repeated_keys
+from manifests.verify.shard import check_file, check_shard, unreadable
+from manifests.verify.tables import (
     UNREADABLE,
     Reasons,
     coverage_problems,

@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from manifests.do_not_fetch import url_line
 from manifests.schema import FileRecord, Shard
 from manifests.storage import read_schema, read_table
 from manifests.store import Dataset
-from manifests.takedown_list import url_line
-from manifests.takedown_request import COLUMNS, Mask, Request
+from manifests.takedown.request import COLUMNS, Mask, Request
 
 
 @dataclass(kw_only=True)

@@ -13,18 +13,18 @@ import numpy as np
 import pyarrow as pa
 
 from manifests.counts import hits, write_counts
+from manifests.do_not_fetch import LIST_NAME, read_list, write_list
 from manifests.publishing import following, next_shard_number, write_sizes
 from manifests.schema import Change, FileRecord, Shard, StageCount
 from manifests.select import beside_index
 from manifests.storage import read_table
 from manifests.store import Dataset, record_file, write_bytes, write_manifest, write_table
-from manifests.takedown_apply import APPLY_NAME
-from manifests.takedown_blank import REASON, STAGE, write_rejections
-from manifests.takedown_find import Found
-from manifests.takedown_list import LIST_NAME, read_list, write_list
-from manifests.takedown_receipt import Signed, write_receipt
-from manifests.takedown_request import Request
-from manifests.takedown_shard import write_without
+from manifests.takedown.apply import APPLY_NAME
+from manifests.takedown.blank import REASON, STAGE, write_rejections
+from manifests.takedown.find import Found
+from manifests.takedown.receipt import Signed, write_receipt
+from manifests.takedown.request import Request
+from manifests.takedown.shard import write_without
 
 TABLES = ("coverage.parquet", "queries.parquet", "samples.parquet", LIST_NAME)
 

@@ -14,8 +14,8 @@ from manifests.copying import END, Rows, spans_of, with_facts
 from manifests.counts import hits
 from manifests.fetch_times import FOLDER, fetch_times_of, read_fetch_times
 from manifests.hashing import written_hashed
-from manifests.merge_pairs import Outcome
-from manifests.merge_terms import Terms
+from manifests.merge.pairs import Outcome
+from manifests.merge.terms import Terms
 from manifests.schema import FileRecord, Shard
 from manifests.select import (
     SAMPLES_PER_REASON,
@@ -27,9 +27,9 @@ from manifests.select import (
 )
 from manifests.storage import num_rows, read_table
 from manifests.store import Dataset, record_file, write_table
-from manifests.takedown_blank import REASON as TAKEN_DOWN
-from manifests.takedown_blank import blank_where
-from manifests.takedown_find import rejections_of
+from manifests.takedown.blank import REASON as TAKEN_DOWN
+from manifests.takedown.blank import blank_where
+from manifests.takedown.find import rejections_of
 
 STAGE = "merge"
 MAX_SAMPLES = 10_000  # dropped rows among which samples are sought

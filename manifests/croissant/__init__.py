@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from manifests.croissant_records import Node, record_sets
+from manifests.croissant.records import Node, record_sets
 from manifests.schema import FileRecord, Manifest
 from manifests.storage import read_bytes
 from manifests.store import MANIFEST_NAME, Dataset

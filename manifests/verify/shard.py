@@ -12,12 +12,12 @@ from manifests.fetch_times import fetch_times_path, fetch_times_problem
 from manifests.schema import INDEX_SCHEMA, FileRecord, Shard
 from manifests.storage import read_bytes
 from manifests.store import sha256_of_file
-from manifests.verify_found import Found, Plan
-from manifests.verify_headers import Layout
-from manifests.verify_keys import key_hashes
-from manifests.verify_pairs import key_problems, pair_problems
-from manifests.verify_tables import OTHER_COLUMNS, UNREADABLE, count_hits, reasons_in
-from manifests.verify_tar import TarRead, picture_ending, read_tar, tar_problems
+from manifests.verify.found import Found, Plan
+from manifests.verify.headers import Layout
+from manifests.verify.keys import key_hashes
+from manifests.verify.pairs import key_problems, pair_problems
+from manifests.verify.tables import OTHER_COLUMNS, UNREADABLE, count_hits, reasons_in
+from manifests.verify.tar import TarRead, picture_ending, read_tar, tar_problems
 from manifests.versions import is_of
 
 PLACES = ["key", "offset", "num_bytes", "caption"]  # what says where members lie

@@ -10,7 +10,7 @@ import numpy as np
 from manifests.schema import Manifest
 from manifests.spill import Hashes
 from manifests.storage import num_rows
-from manifests.verify_tables import UNREADABLE, Hits, Reasons
+from manifests.verify.tables import UNREADABLE, Hits, Reasons
 
 MAX_PROBLEMS = 20  # of one kind and file that are told one by one
 

@@ -9,8 +9,8 @@ import pyarrow as pa
 from manifests.schema import REJECTION_SCHEMA, FileRecord
 from manifests.storage import read_table
 from manifests.store import Dataset, record_file, write_table
-from manifests.takedown_find import Found, rejections_of
-from manifests.takedown_request import Mask
+from manifests.takedown.find import Found, rejections_of
+from manifests.takedown.request import Mask
 
 STAGE, REASON = "takedown", "taken_down"
 _STAYING = ("stage", "reason", "source")

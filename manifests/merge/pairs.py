@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from manifests.do_not_fetch import LIST_NAME, Listed, read_list
 from manifests.gather import ROW_BITS, Positions, rows_in
-from manifests.merge_copies import CRITERIA, Copies
+from manifests.merge.copies import CRITERIA, Copies
 from manifests.schema import Shard
 from manifests.store import Dataset
-from manifests.takedown_blank import REASON as TAKEN_DOWN
-from manifests.takedown_list import LIST_NAME, Listed, read_list
+from manifests.takedown.blank import REASON as TAKEN_DOWN
 
 _COLUMNS = ["url", "final_url", "page_url", "caption", "sha256", "phash"]
 

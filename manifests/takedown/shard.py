@@ -14,7 +14,7 @@ from manifests.schema import INDEX_SCHEMA, FileRecord, Shard
 from manifests.select import beside_index, renamed, with_offsets
 from manifests.storage import num_rows, read_table
 from manifests.store import Dataset, record_file, write_table
-from manifests.takedown_find import Amendment
+from manifests.takedown.find import Amendment
 
 
 def write_without(

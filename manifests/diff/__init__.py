@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.diff_pairs import OneSided, diff_pairs
+from manifests.diff.pairs import OneSided, diff_pairs
 from manifests.schema import Manifest, StageCount
 from manifests.storage import read_table
 from manifests.store import Dataset

@@ -16,7 +16,7 @@ from PIL import Image
 
 from manifests.schema import QUERY_SCHEMA, REJECTION_SCHEMA, SAMPLE_SCHEMA, Manifest
 from manifests.storage import read_bytes, read_schema, read_table
-from manifests.verify_pairs import BROKEN
+from manifests.verify.pairs import BROKEN
 from manifests.versions import is_of, read_coverage, read_queries
 
 # Counted are rows of rejections by (stage, reason).

@@ -13,11 +13,11 @@ from pathlib import Path
 from manifests.locks import held
 from manifests.storage import check_writable, remove_folder
 from manifests.store import DatasetError, open_dataset, write_bytes
-from manifests.takedown_apply import complete, staging
-from manifests.takedown_find import Found, find
-from manifests.takedown_receipt import Signed
-from manifests.takedown_request import Request
-from manifests.takedown_stage import stage
+from manifests.takedown.apply import complete, staging
+from manifests.takedown.find import Found, find
+from manifests.takedown.receipt import Signed
+from manifests.takedown.request import Request
+from manifests.takedown.stage import stage
 
 NOTE = "request.json"
 

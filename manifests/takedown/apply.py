@@ -9,11 +9,11 @@ from pathlib import Path
 
 from manifests.card import NAME as CARD_NAME
 from manifests.card import is_card
+from manifests.do_not_fetch import STAGING, add_to_list
 from manifests.locks import LOCK, OWNER
 from manifests.report import write_report
 from manifests.storage import link_or_copy, location, remove_folder
 from manifests.store import MANIFEST_NAME, clear_cut_short
-from manifests.takedown_list import STAGING, add_to_list
 
 APPLY_NAME = "apply.json"
 # Made from a dataset and kept in its folder: they show what it held.

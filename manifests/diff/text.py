@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from manifests.diff import Change, Difference
-from manifests.diff_pairs import OneSided
+from manifests.diff.pairs import OneSided
 
 MOST_LINES = 20
 

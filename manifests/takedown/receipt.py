@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from manifests.dates import now
+from manifests.do_not_fetch import LIST_NAME, RECEIPTS
 from manifests.schema import FileRecord, Shard
 from manifests.store import Dataset, record_file, sha256_of_file, write_bytes
-from manifests.takedown_find import Found
-from manifests.takedown_list import LIST_NAME, RECEIPTS
-from manifests.takedown_request import Request
+from manifests.takedown.find import Found
+from manifests.takedown.request import Request
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 import tyro
 
 from manifests.diff import diff
-from manifests.diff_text import keys_to_text, to_json, to_text
+from manifests.diff.text import keys_to_text, to_json, to_text
 from manifests.places import Place
 from manifests.store import open_dataset
 

@@ -15,17 +15,17 @@ import pyarrow as pa
 from manifests.counts import counts_without, hits
 from manifests.dates import joined
 from manifests.deriving import is_finished
-from manifests.merge_copies import find_copies
-from manifests.merge_funnel import united_funnel
-from manifests.merge_pairs import outcomes
-from manifests.merge_shards import STAGE, Merging
-from manifests.merge_terms import Terms, united_coverage, united_queries
+from manifests.do_not_fetch import LIST_NAME, RECEIPTS, read_list, write_list
+from manifests.merge.copies import find_copies
+from manifests.merge.funnel import united_funnel
+from manifests.merge.pairs import outcomes
+from manifests.merge.shards import STAGE, Merging
+from manifests.merge.terms import Terms, united_coverage, united_queries
 from manifests.publishing import following, write_sizes
 from manifests.report import write_report
 from manifests.schema import COVERAGE_SCHEMA, Change, FileRecord, Manifest, SourceRecord, StageCount
 from manifests.storage import link_or_copy, name_of
 from manifests.store import Dataset, clear_cut_short, read_manifest, record_file, write_manifest, write_table
-from manifests.takedown_list import LIST_NAME, RECEIPTS, read_list, write_list
 from manifests.versions import read_queries
 
 KIND = "merge"

@@ -14,7 +14,7 @@ import pyarrow as pa
 from PIL import Image
 
 from manifests.schema import ADDED_COLUMNS
-from manifests.verify_headers import BLOCK
+from manifests.verify.headers import BLOCK
 
 ROWS_AT_ONCE = 1000
 READERS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}

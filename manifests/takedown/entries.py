@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from manifests.takedown_list import plain_caption, plain_page
+from manifests.do_not_fetch import plain_caption, plain_page
 
 KINDS = ("url", "domain", "page", "sha256", "phash", "caption")
 DIGITS = {"sha256": re.compile("[0-9a-f]{64}"), "phash": re.compile("[0-9a-f]{16}")}

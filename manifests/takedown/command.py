@@ -5,12 +5,12 @@ from pathlib import Path
 
 import tyro
 
+from manifests.do_not_fetch import LIST_NAME
 from manifests.places import Place
 from manifests.takedown import take_down
-from manifests.takedown_entries import KINDS, read_owner_list
-from manifests.takedown_list import LIST_NAME
-from manifests.takedown_receipt import Signed
-from manifests.takedown_request import Request
+from manifests.takedown.entries import KINDS, read_owner_list
+from manifests.takedown.receipt import Signed
+from manifests.takedown.request import Request
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from manifests.takedown_entries import DIGITS, KINDS, as_compared, map_spellings, spellings
-from manifests.takedown_list import caption_line, domain_line, page_line, plain_caption, url_line
+from manifests.do_not_fetch import caption_line, domain_line, page_line, plain_caption, url_line
+from manifests.takedown.entries import DIGITS, KINDS, as_compared, map_spellings, spellings
 
 MAX_DISTANCE = 16
 # The columns of an index or of rejections by which rows are found; a table may lack some.

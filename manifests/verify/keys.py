@@ -16,7 +16,7 @@ import pyarrow as pa
 from manifests.schema import Manifest, Shard
 from manifests.spill import Hashes, Spill, is_among, key_numbers, num_range_bits
 from manifests.storage import read_table
-from manifests.verify_found import Mismatch
+from manifests.verify.found import Mismatch
 
 MAX_RANGE_BITS = 12  # what a manifest says of its size may be wrong
 MAX_REPEATED = 1_000_000  # hashes that are looked at in full

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from manifests.card_figures import Figures, count_pairs
-from manifests.card_limits import known_limits
+from manifests.card.figures import Figures, count_pairs
+from manifests.card.limits import known_limits
 from manifests.croissant import Publication, picture_ending
 from manifests.markdown import number, share, table, text
 from manifests.schema import Manifest

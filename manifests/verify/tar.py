@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from manifests.storage import is_local, read_bytes
-from manifests.verify_headers import BLOCK, PICTURE_ENDINGS, HeaderCheck, Layout
+from manifests.verify.headers import BLOCK, PICTURE_ENDINGS, HeaderCheck, Layout
 
 # Two empty blocks end a tar, and Python's own writer fills up to its records.
 MIN_END_BYTES, MAX_END_BYTES = 2 * BLOCK, 2 * BLOCK + tarfile.RECORDSIZE
