@@ -62,7 +62,7 @@ LAYERS = {
         {"flops"},
         {"meter"},
         {"interchange", "optim", "tokenizer", "data", "metrics", "recipes", "report", "parallel"},
-        {"loss"},
+        {"loss", "speed"},
         {"plan_memory"},
         {"plan"},
         {"plan_command"},

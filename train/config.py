@@ -86,6 +86,20 @@ class OptimConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SpeedConfig:
+    """Speed and memory. All but `patch_dropout` compute what they would without, but for rounding."""
+
+    compile: bool = False  # transformer blocks, by torch.compile; where that fails the run goes on without
+    # What the backward pass computes again in place of keeping it: nothing, all of a transformer block but
+    # its matrix products, or whole blocks.
+    recompute: Literal["none", "cheap", "blocks"] = "none"
+    patch_dropout: float = 0.0  # share of a picture's patches that a ViT leaves out in training (FLIP: 0.5)
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.patch_dropout < 1, "speed.patch_dropout", self.patch_dropout, "in [0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TokenizerConfig:
     """`dataset`: a byte-level BPE trained on the dataset's own captions. `clip`: CLIP's vocabulary."""
 
@@ -105,6 +119,7 @@ class TrainConfig:
     data: DataConfig
     optim: OptimConfig
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    speed: SpeedConfig = field(default_factory=SpeedConfig)
     num_epochs: int = 32
     init: Place | None = None  # weights to start from: a run, a checkpoint file or an exported folder
     seed: int = 0

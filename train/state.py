@@ -20,11 +20,13 @@ from train.models import model_to_json
 from train.models.clip import Clip
 from train.optim import build_optimizer
 from train.parallel import SpreadTowers, Towers
+from train.speed import set_speed
 from train.tokenizer import Tokenizer, build_tokenizer, load_tokenizer
 
 # These may change from one start of a run to the next, because the curve does not depend on them.
 _FREE = (
     *("data.num_decode_threads", "data.micro_batch_size", "parallel", "ledger"),
+    *("speed.compile", "speed.recompute"),
     *("checkpoint_every_steps", "num_checkpoints_kept", "init"),
 )
 # exp(logit_scale) and bias that the sigmoid loss begins with (Zhai et al. 2023, section 3.2).
@@ -47,7 +49,7 @@ class TrainState:
 
     def autocast(self) -> torch.autocast:
         """Return the context in which the towers run."""
-        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+        return _autocast(self.device, self.dtype)
 
     def checkpoint(self) -> Checkpoint | None:
         """Return what `begin_or_resume` goes on from to the bit, in tensors of its own. All processes must
@@ -99,6 +101,8 @@ def begin_or_resume(config: TrainConfig, dataset: Dataset, run_dir: Path) -> Tra
         nn.init.constant_(model.logit_scale, math.log(_SIGLIP_SCALE))
     if start:
         model.load_state_dict(start.state)
+    dtype = pick_dtype(config, device)
+    set_speed(model, config.speed, _autocast(device, dtype))
     towers = Towers(model, _SIGLIP_BIAS if config.loss == "siglip" else None).to(device)
     spread = SpreadTowers(towers, config.parallel)
     state = TrainState(
@@ -109,7 +113,7 @@ def begin_or_resume(config: TrainConfig, dataset: Dataset, run_dir: Path) -> Tra
         ema=None if config.ema_decay is None else Ema(model, config.ema_decay),
         tokenizer=tokenizer,
         device=device,
-        dtype=pick_dtype(config, device),
+        dtype=dtype,
         description=description,
     )
     if checkpoint:
@@ -118,6 +122,10 @@ def begin_or_resume(config: TrainConfig, dataset: Dataset, run_dir: Path) -> Tra
         save_checkpoint(run_dir, first, config.num_checkpoints_kept)
     wait_for_all()
     return state
+
+
+def _autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
 
 
 def describe_run(config: TrainConfig, dataset: Dataset) -> dict[str, Any]:

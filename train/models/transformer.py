@@ -1,8 +1,21 @@
 """The residual attention block that both towers share, with OpenAI's parameter names (clip/model.py)."""
 
+from typing import Any, Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts, noop_context_fn
+
+Recompute = Literal["none", "cheap", "blocks"]
+_aten = torch.ops.aten
+_EXPENSIVE = [
+    *(_aten.mm.default, _aten.addmm.default, _aten.bmm.default),
+    _aten._scaled_dot_product_flash_attention.default,
+    _aten._scaled_dot_product_flash_attention_for_cpu.default,
+    _aten._scaled_dot_product_efficient_attention.default,
+    _aten._scaled_dot_product_cudnn_attention.default,
+]
 
 
 class LayerNorm(nn.LayerNorm):
@@ -76,11 +89,24 @@ class ResidualAttentionBlock(nn.Module):
         self.ln_1 = LayerNorm(width)
         self.mlp = Mlp(width)
         self.ln_2 = LayerNorm(width)
+        self.recompute: Recompute = "none"
 
     def forward(self, x: Tensor, is_causal: bool) -> Tensor:
+        if self.recompute == "none" or not torch.is_grad_enabled():
+            return self._compute(x, is_causal)
+        contexts = _keep_products if self.recompute == "cheap" else noop_context_fn
+        out: Tensor = checkpoint(self._compute, x, is_causal, use_reentrant=False, context_fn=contexts)
+        return out
+
+    def _compute(self, x: Tensor, is_causal: bool) -> Tensor:
         x = x + self.attn(self.ln_1(x), is_causal)
         out: Tensor = x + self.mlp(self.ln_2(x))
         return out
+
+
+def _keep_products() -> Any:
+    """Return the contexts in which matrix products are kept, and what is cheap is computed again."""
+    return create_selective_checkpoint_contexts(_EXPENSIVE)  # type: ignore[no-untyped-call]  # no types
 
 
 class Transformer(nn.Module):

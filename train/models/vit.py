@@ -31,11 +31,27 @@ class VisionTransformer(nn.Module):
         self.transformer = Transformer(width, num_layers, num_heads, is_causal=False)
         self.ln_post = LayerNorm(width)
         self.proj = nn.Parameter(scale * torch.randn(width, embed_dim))
+        self.patch_dropout = 0.0  # share of the patches that training leaves out
 
     def forward(self, image: Tensor) -> Tensor:
         x = self.conv1(image).flatten(2).transpose(1, 2)  # (B, W, S/P, S/P) -> (B, patches, W)
         class_token = self.class_embedding.to(x.dtype).expand(len(x), 1, -1)
         x = torch.cat([class_token, x], dim=1) + self.positional_embedding  # (B, 1 + patches, W)
+        if self.training and self.patch_dropout:
+            x = keep_some(x, self.patch_dropout)  # (B, 1 + some patches, W)
         x = self.transformer(self.ln_pre(x))
         features: Tensor = self.ln_post(x[:, 0]) @ self.proj  # (B, embed_dim)
         return features
+
+
+def keep_some(x: Tensor, dropout: float) -> Tensor:
+    """Return the first place of (B, L, W) and a random share 1 - dropout of the others, at least one,
+    in their order; each picture keeps others (FLIP, Li et al. 2023).
+    """
+    num_patches = x.shape[1] - 1
+    num_kept = max(1, round(num_patches * (1 - dropout)))
+    # Drawn on the CPU, whose random numbers a checkpoint holds.
+    drawn = torch.rand(len(x), num_patches).argsort(dim=1)[:, :num_kept].sort(dim=1).values
+    places = torch.cat([torch.zeros(len(x), 1, dtype=torch.int64), 1 + drawn], dim=1)
+    rows = torch.arange(len(x), device=x.device)[:, None]
+    return x[rows, places.to(x.device, non_blocking=True)]
