@@ -106,6 +106,15 @@ def test_cutting_captions_behind_end_of_text_changes_no_feature() -> None:
     assert torch.allclose(model.encode_text(text), model.encode_text(text[:, :4]), atol=1e-6, rtol=0)
 
 
+def test_captions_encoded_in_groups_of_like_length_have_the_features_of_each_alone() -> None:
+    model, text = TINY_MODEL.build(100), torch.zeros(33, 16, dtype=torch.int64)
+    for row, end in enumerate(torch.randperm(33, generator=torch.Generator().manual_seed(0)).tolist()):
+        text[row, : 1 + end % 15], text[row, 1 + end % 15] = 1 + row, 99
+    with torch.inference_mode():
+        expected = torch.cat([model.encode_text(text[row : row + 1]) for row in range(33)])
+        assert torch.allclose(model.encode_text(text), expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("is_causal", [False, True])
 def test_attention_equals_torchs_module_with_the_same_parameters(is_causal: bool) -> None:
     torch.manual_seed(0)

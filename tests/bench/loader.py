@@ -139,8 +139,8 @@ def main() -> None:
             f"{name}_spread": [round(min(ratios), 2), round(max(ratios), 2)],
             f"{name}_normalised": round(statistics.median(theirs) / statistics.median(normalised), 2),
         }
-    for name, took in found.items():
-        result[f"{name}_us"] = round(statistics.median(took) * 1e6)
+    for name, seconds in found.items():
+        result[f"{name}_us"] = round(statistics.median(seconds) * 1e6)
     print(json.dumps(result | {"load": round(os.getloadavg()[0], 1)}))
 
 

@@ -7,6 +7,9 @@ from torch import Tensor, nn
 
 from train.models.transformer import LayerNorm, Transformer
 
+# On a CPU, where a shape costs nothing: captions of a group at least, and groups of a batch at most.
+_MIN_GROUP, _MAX_GROUPS = 8, 4
+
 
 class TextTower(nn.Module):
     """Tokens (B, L), each row ending in end-of-text and zeros, to features (B, embed_dim), for any L <=
@@ -50,9 +53,22 @@ class TextTower(nn.Module):
 
     def encode_text(self, text: Tensor) -> Tensor:
         """Return text features (B, embed_dim), not of unit length, of tokens (B, L)."""
+        num_groups = min(_MAX_GROUPS, len(text) // _MIN_GROUP) if text.device.type == "cpu" else 1
+        return self._encode(text) if num_groups < 2 else self._encode_by_length(text, num_groups)
+
+    def _encode(self, text: Tensor) -> Tensor:
         x = self.token_embedding(text) + self.positional_embedding[: text.shape[1]]  # (B, L, W)
         x = self.ln_final(self.transformer(x))
         # End of text is the highest id of the vocabulary, so argmax finds it.
         x = x[torch.arange(len(x), device=x.device), text.argmax(dim=-1)]  # (B, W)
         features: Tensor = x @ self.text_projection  # (B, embed_dim)
         return features
+
+    def _encode_by_length(self, text: Tensor, num_groups: int) -> Tensor:
+        """Return the same with captions of like length together, each group cut to its longest: web captions
+        have 15 tokens on average, but the longest of 32 has 47."""
+        ends = text.argmax(dim=-1)
+        order = ends.argsort(stable=True)
+        groups = order.tensor_split(num_groups)
+        parts = [self._encode(text[group, : int(ends[group[-1]]) + 1]) for group in groups]
+        return torch.cat(parts)[order.argsort()]
