@@ -62,7 +62,7 @@ LAYERS = {
         {"flops"},
         {"meter"},
         {"interchange", "optim", "tokenizer", "data", "metrics", "recipes", "report", "parallel"},
-        {"loss", "speed"},
+        {"loss", "speed", "copying"},
         {"plan_memory"},
         {"plan"},
         {"plan_command"},

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from manifests.store import open_dataset
 from train.backward import backward
 from train.config import TrainConfig
+from train.copying import copied_ahead
 from train.data import Batch, PairReader
 from train.distributed import num_processes, processes, rank
 from train.loss import LOSSES
@@ -38,7 +39,8 @@ def fit(config: TrainConfig, data: Path, run_dir: Path) -> Path:
         meter = Meter(config.model, state.device, state.dtype)
         with Oversight(config, state, reader, meter, run_dir) as oversight:
             while state.step < oversight.num_steps:
-                for batch in meter.waiting(reader.batches(state.step, oversight.num_steps)):
+                batches = copied_ahead(reader.batches(state.step, oversight.num_steps), state.device)
+                for batch in meter.waiting(batches):
                     lr, loss = learning_rate(batch.step, oversight.num_steps, config.optim), None
                     if not oversight.is_skipped(batch):
                         with meter.computing(*batch.tokens.shape):
