@@ -57,10 +57,10 @@ LAYERS = {
         {"__main__"},
     ),
     "train": (
-        {"distributed", "ema", "gpus", "panel", "peak", "torchscript", "weights"},
+        {"distributed", "ema", "gpus", "panel", "peak", "small_adam", "torchscript", "weights"},
         {"config", "models", "bpe", "transforms", "checkpoint", "report_evals", "watch"},
-        {"flops"},
-        {"meter"},
+        {"flops", "order"},
+        {"meter", "rows"},
         {"interchange", "optim", "tokenizer", "data", "metrics", "recipes", "report", "parallel"},
         {"loss", "speed", "copying"},
         {"plan_memory"},

@@ -52,6 +52,11 @@ class DataConfig:
     )
     flip: bool = False  # mirror half of the training pictures; wrong where captions say left and right
     num_decode_threads: int = 2
+    max_window_pairs: int = (
+        1_000_000  # that are shuffled together and whose index is in memory; a smaller dataset is one window
+    )
+    extra_captions: bool = False  # take one of a picture's captions by chance, those of its copies too
+    max_bad_pictures: int | None = None  # that a process leaves out before it ends the run; None: any number
 
     def __post_init__(self) -> None:
         _require(self.batch_size >= 2, "data.batch_size", self.batch_size, "at least 2, for a contrast")
@@ -65,6 +70,13 @@ class DataConfig:
         _require(
             self.num_decode_threads >= 1, "data.num_decode_threads", self.num_decode_threads, "at least 1"
         )
+        _require(self.max_window_pairs >= 1, "data.max_window_pairs", self.max_window_pairs, "at least 1")
+        _require(
+            self.max_bad_pictures is None or self.max_bad_pictures >= 0,
+            "data.max_bad_pictures",
+            self.max_bad_pictures,
+            "0 or more",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,11 +89,15 @@ class OptimConfig:
     beta1: float = 0.9
     beta2: float = 0.98
     eps: float = 1e-6
+    statistics: Literal["float32", "bfloat16"] = "float32"  # of Adam; bfloat16 is rounded by chance
+    text_weights: Literal["float32", "bfloat16"] = "float32"  # matrices of the text tower, as above
     max_logit_scale: float = 100.0  # of exp(logit_scale), clipped after every step
 
     def __post_init__(self) -> None:
         _require(self.peak_lr > 0, "optim.peak_lr", self.peak_lr, "above 0")
         _require(self.num_warmup_steps >= 0, "optim.num_warmup_steps", self.num_warmup_steps, "0 or more")
+        small = self.statistics == "bfloat16" or self.text_weights == "float32"
+        _require(small, "optim.statistics", self.statistics, "bfloat16 with text_weights in bfloat16")
         _require(self.max_logit_scale >= 1, "optim.max_logit_scale", self.max_logit_scale, "1 or more")
 
 

@@ -10,12 +10,13 @@ class Ema:
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self._model, self._decay = model, decay
-        self._average = [parameter.detach().clone() for parameter in model.parameters()]
+        self._average = [parameter.detach().float().clone() for parameter in model.parameters()]
 
     @torch.no_grad()
     def update(self) -> None:
         """Take in the parameters after a step."""
-        torch._foreach_lerp_(self._average, list(self._model.parameters()), 1 - self._decay)
+        now = [parameter.float() for parameter in self._model.parameters()]
+        torch._foreach_lerp_(self._average, now, 1 - self._decay)
 
     def state(self) -> dict[str, Tensor]:
         """Return the whole averages by the model's names, on the CPU. All processes must ask."""

@@ -12,6 +12,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from train.config import TrainConfig
 from train.loss import TILE_ROWS
 from train.models.transformer import Attention
+from train.optim import halve_text_weights
 from train.parallel import Towers
 
 # The driver's own, kernels and libraries; a guess, as is the share that the allocator cannot use.
@@ -51,6 +52,8 @@ def step_memory(config: TrainConfig, vocab_size: int, num_gpus: int, num_tokens:
     with FakeTensorMode():
         towers = Towers(config.model.build(vocab_size))
         fused_attention(towers)
+        if config.optim.text_weights == "bfloat16":
+            halve_text_weights(towers.model)
         one, two = (count_saved(towers, config, number, num_tokens) for number in (1, 2))
     per_sample = two.total - one.total
     state = state_bytes(towers, config)
@@ -66,8 +69,10 @@ def step_memory(config: TrainConfig, vocab_size: int, num_gpus: int, num_tokens:
 
 def state_bytes(model: nn.Module, config: TrainConfig) -> int:
     """Return the bytes of weights, gradients, Adam's two statistics and averaged weights."""
-    copies = 4 if config.ema_decay is None else 5
-    return sum(copies * parameter.nbytes for parameter in model.parameters())
+    statistics = 2 * (2 if config.optim.statistics == "bfloat16" else 4)
+    averaged = 0 if config.ema_decay is None else 4
+    own = 2 * sum(parameter.nbytes for parameter in model.parameters())
+    return own + (statistics + averaged) * sum(parameter.numel() for parameter in model.parameters())
 
 
 def fused_attention(model: nn.Module) -> None:

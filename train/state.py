@@ -18,7 +18,7 @@ from train.ema import Ema
 from train.interchange.start import start_of
 from train.models import model_to_json
 from train.models.clip import Clip
-from train.optim import build_optimizer
+from train.optim import build_optimizer, halve_text_weights
 from train.parallel import SpreadTowers, Towers
 from train.speed import set_speed
 from train.tokenizer import Tokenizer, build_tokenizer, load_tokenizer
@@ -40,7 +40,7 @@ class TrainState:
     step: int
     model: Clip
     towers: SpreadTowers  # the same model, over all processes
-    optimizer: torch.optim.AdamW
+    optimizer: torch.optim.Optimizer
     ema: Ema | None
     tokenizer: Tokenizer
     device: torch.device
@@ -102,6 +102,9 @@ def begin_or_resume(config: TrainConfig, dataset: Dataset, run_dir: Path) -> Tra
     if start:
         model.load_state_dict(start.state)
     dtype = pick_dtype(config, device)
+    if config.optim.text_weights == "bfloat16":
+        _refuse_without_bfloat16(config, dtype)
+        halve_text_weights(model)
     set_speed(model, config.speed, _autocast(device, dtype))
     towers = Towers(model, _SIGLIP_BIAS if config.loss == "siglip" else None).to(device)
     spread = SpreadTowers(towers, config.parallel)
@@ -122,6 +125,14 @@ def begin_or_resume(config: TrainConfig, dataset: Dataset, run_dir: Path) -> Tra
         save_checkpoint(run_dir, first, config.num_checkpoints_kept)
     wait_for_all()
     return state
+
+
+def _refuse_without_bfloat16(config: TrainConfig, dtype: torch.dtype) -> None:
+    if dtype != torch.bfloat16 or config.parallel == "fsdp":
+        raise ValueError(
+            f"optim.text_weights is bfloat16 with {dtype} and {config.parallel}, must be with bfloat16 and "
+            "ddp. Next: --precision bfloat16 --parallel ddp, or leave it out"
+        )
 
 
 def _autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:

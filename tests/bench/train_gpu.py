@@ -6,12 +6,12 @@ waiting for data, where the rest of the time goes; beside open_clip with the sam
     python -m tests.bench.train_gpu --data runs/mine/dataset                # with the loader, end to end
 
 Pictures are random numbers, captions have the lengths of alt texts; both trainers get the same ones,
-open_clip its pictures in float32 and its captions padded to 77, as its loader hands them over. open_clip
-is measured as it trains by default and with torch.compile; the ratio is against the quicker. `--wheels` names a folder of
-wheels (open_clip_torch, timm, ftfy, ...) which are unpacked for the peer; ours needs numpy, pillow, pyarrow,
-tyro, universal_pathlib, regex, tokenizers, safetensors, tensorboard and tqdm; Python 3.11 or 3.12, torch 2.11
-or later. The last line is one JSON object, which `python -m train plan --measured FILE` reads. Without a GPU:
-one line, exit status 2.
+open_clip its pictures in float32 and its captions padded to 77, as its loader hands them over. open_clip is
+measured as it trains by default and with torch.compile; the ratio is against the quicker. `--wheels` names a
+folder of wheels (open_clip_torch, timm, ftfy, ...) which are unpacked for the peer; ours needs numpy, pillow,
+pyarrow, tyro, universal_pathlib, regex, tokenizers, safetensors, tensorboard and tqdm; Python 3.11 or 3.12,
+torch 2.11 or later. The last line is one JSON object, which `python -m train plan --measured FILE` reads.
+Without a GPU: one line, exit status 2.
 """
 
 import argparse

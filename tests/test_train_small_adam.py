@@ -1,0 +1,111 @@
+"""Adam in half the memory: rounding that is right on average, and steps that follow the whole one's."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.fakes import make_dataset
+from tests.tiny_train import TINY_MODEL, tiny_config
+from train.checkpoint import load_checkpoint
+from train.config import OptimConfig
+from train.loop import fit
+from train.optim import build_optimizer, halve_text_weights
+from train.parallel import Towers
+from train.plan_memory import state_bytes
+from train.small_adam import round_by_chance
+
+SMALL = OptimConfig(peak_lr=1e-2, num_warmup_steps=2, statistics="bfloat16")
+SMALLEST = replace(SMALL, text_weights="bfloat16")
+
+
+@pytest.mark.parametrize("value", [1.001, -1.001, 3e-9, 65_000.4])
+def test_rounding_is_right_on_average(value: float) -> None:
+    values = torch.full((100_000,), value)
+    rounded = round_by_chance(values, salt=7)
+    down, up = rounded.min().item(), rounded.max().item()
+    assert down < value < up
+    share_up = (rounded == rounded.max()).float().mean().item()
+    assert share_up == pytest.approx((value - down) / (up - down), abs=0.008)  # five standard deviations
+
+
+def test_salts_round_differently_and_the_same_salt_alike() -> None:
+    values = torch.full((100_000,), 1.0 + 2**-9)  # a quarter of the way up
+    one, again, other = (round_by_chance(values, salt) == 1 for salt in (1, 1, 2))
+    assert torch.equal(one, again)
+    assert (one & other).float().mean().item() == pytest.approx(0.75**2, abs=0.01)
+
+
+def test_what_bfloat16_holds_stays_as_it_is() -> None:
+    values = torch.tensor([0.0, -0.0, 1.0, -2.5, 3e38, float("inf"), -float("inf")])
+    held = values.bfloat16().float()
+    for salt in range(20):
+        torch.testing.assert_close(round_by_chance(held, salt).float(), held, rtol=0, atol=0)
+    assert round_by_chance(torch.tensor([float("nan")]), 1).isnan().all()
+
+
+def test_what_is_too_small_for_a_step_of_bfloat16_adds_up() -> None:
+    weights = torch.ones(10_000)
+    nearest = weights.bfloat16()
+    for salt in range(100):
+        weights = round_by_chance(weights - 1e-4, salt).float()
+        nearest = (nearest.float() - 1e-4).bfloat16()
+    assert weights.mean().item() == pytest.approx(0.99, abs=2e-4)
+    assert nearest.mean().item() == 1.0
+
+
+def test_steps_follow_those_of_the_whole_adam() -> None:
+    torch.manual_seed(0)
+    start, target = torch.randn(64, 64), torch.randn(64, 64)
+    ended = []
+    for config in (replace(SMALL, statistics="float32"), SMALL):
+        model = torch.nn.Linear(64, 64, bias=False)
+        model.weight.data = start.clone()
+        optimizer = build_optimizer(model, config)
+        for _ in range(50):
+            optimizer.zero_grad()
+            ((model.weight - target) ** 2).sum().backward()
+            optimizer.step()
+        ended.append(model.weight.detach())
+    moved = (ended[0] - start).norm()
+    assert (ended[1] - ended[0]).norm() < 0.02 * moved
+
+
+def test_it_takes_half_the_memory_that_is_said() -> None:
+    config = tiny_config(optim=SMALLEST)
+    towers = Towers(TINY_MODEL.build(300))
+    whole = state_bytes(towers, tiny_config())
+    halve_text_weights(towers.model)
+    optimizer = build_optimizer(towers, config.optim)
+    for parameter in towers.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    tensors = [value for state in optimizer.state.values() for name, value in state.items() if name != "step"]
+    found = sum(2 * parameter.nbytes for parameter in towers.parameters()) + sum(t.nbytes for t in tensors)
+    assert found == state_bytes(towers, config)
+    assert found < 0.7 * whole
+
+
+@pytest.mark.parametrize("optim", [SMALL, SMALLEST])
+def test_a_run_with_it_learns_and_goes_on_to_the_bit(tmp_path: Path, optim: OptimConfig) -> None:
+    data = make_dataset(tmp_path / "data")
+    config = tiny_config(optim=optim, precision="bfloat16", num_checkpoints_kept=9, ema_decay=0.9)
+    whole, again = (fit(config, data, tmp_path / name) for name in ("whole", "again"))
+    (again / "checkpoints" / "latest").write_text("step-00000002.pt\n")
+    fit(config, data, again)
+    one, two = load_checkpoint(whole), load_checkpoint(again)
+    assert one is not None
+    assert two is not None
+    torch.testing.assert_close(one.model, two.model, rtol=0, atol=0)
+    torch.testing.assert_close(one.ema, two.ema, rtol=0, atol=0)
+    halves = {name for name, value in one.model.items() if value.dtype == torch.bfloat16}
+    assert bool(halves) == (optim is SMALLEST)
+    assert not any(name.startswith("visual.") for name in halves)
+
+
+def test_weights_in_bfloat16_need_what_goes_with_them(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="must be bfloat16 with text_weights in bfloat16"):
+        replace(SMALLEST, statistics="float32")
+    with pytest.raises(ValueError, match=r"must be with bfloat16 and ddp. Next: --precision bfloat16"):
+        fit(tiny_config(optim=SMALLEST), make_dataset(tmp_path / "data"), tmp_path / "run")
