@@ -7,10 +7,8 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -18,10 +16,9 @@ from manifests.storage import read_ranges
 from manifests.store import Dataset
 from train.config import TrainConfig
 from train.distributed import share_of
+from train.rows import EpochRows, Row
 from train.tokenizer import Tokenizer, encode
 from train.transforms import PICTURE_ERRORS, random_bytes, stack, training_pixels
-
-_COLUMNS = ["key", "offset", "num_bytes", "caption"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,20 +32,11 @@ class Batch:
     bad_pictures: tuple[str, ...]  # "key: what Pillow said"
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Row:
-    key: str
-    caption: str
-    tar: Path
-    offset: int
-    num_bytes: int
-
-
 class PairReader:
-    """The pairs of a dataset. Every epoch holds each pair once, but for the last `num_pairs % batch_size`
-    of its order, which are left out so that all batches have the same size; another epoch leaves out
-    others. Of several processes each takes its share of every batch, so that the batches are the same
-    however many there are.
+    """The pairs of a dataset, epoch after epoch without a gap: a batch may hold the end of one and the start
+    of the next, so that all batches have the same size and every epoch each pair exactly once. Only what is
+    left at the very end, less than a batch, is not learnt from. Of several processes each takes its share of
+    every batch, so that the batches are the same however many there are.
 
     A picture that cannot be decoded is left out of its batch, which is smaller by that much, and is named.
     """
@@ -61,69 +49,82 @@ class PairReader:
         rank: int = 0,
         num_processes: int = 1,
     ) -> None:
-        shards = dataset.manifest.shards
-        if not shards:
+        if not dataset.manifest.shards:
             raise ValueError(
                 f"{dataset.root} holds no pairs: python -m manifests show says what dropped them"
             )
-        self._index = pa.concat_tables([dataset.read_index(shard, _COLUMNS) for shard in shards])
-        self._tars = [dataset.tar_path(shard) for shard in shards]
-        self._first_rows = np.cumsum([0, *(shard.num_pairs for shard in shards)])
+        self._rows = EpochRows(
+            dataset,
+            seed=config.seed,
+            max_window_pairs=config.data.max_window_pairs,
+            extra_captions=config.data.extra_captions,
+        )
         self._tokenizer = tokenizer
         self._config = config
         self.batch_size = config.data.batch_size
         self._share = share_of(self.batch_size, rank, num_processes)
-        self.steps_per_epoch = len(self._index) // self.batch_size
-        if self.steps_per_epoch == 0:
+        self._num_bad = 0
+        num_pairs = self._rows.num_pairs
+        if num_pairs < self.batch_size:
             raise ValueError(
-                f"data.batch_size is {self.batch_size}, the dataset has only {len(self._index)} pairs. "
-                f"Next: pass --data.batch-size {max(2, len(self._index) // 4)} or less"
+                f"data.batch_size is {self.batch_size}, the dataset has only {num_pairs} pairs. "
+                f"Next: pass --data.batch-size {max(2, num_pairs // 4)} or less"
             )
 
+    def num_steps(self, num_epochs: int) -> int:
+        """Return how many batches so many epochs fill."""
+        return num_epochs * self._rows.num_pairs // self.batch_size
+
+    def epoch_of(self, step: int) -> int:
+        """Return the epoch in which the batch of a step ends."""
+        return ((step + 1) * self.batch_size - 1) // self._rows.num_pairs
+
     def batches(self, first_step: int, num_steps: int) -> Iterator[Batch]:
-        """Yield the batches of steps `first_step` to `num_steps - 1`, decoded ahead by threads."""
+        """Yield the batches of steps `first_step` to `num_steps - 1`, decoded ahead by threads.
+
+        Raises OSError where a batch has no picture at all, or more are bad than `data.max_bad_pictures`.
+        """
         num_threads = self._config.data.num_decode_threads
         with ThreadPoolExecutor(num_threads, thread_name_prefix="decode") as threads:
             ahead: deque[Future[Batch]] = deque()
-            for step, rows in self._row_numbers(first_step, num_steps, self._share):
-                ahead.append(threads.submit(self._load, step, rows))
+            for step in range(first_step, num_steps):
+                ahead.append(threads.submit(self._load, step, self._rows.at(self._places(step)[self._share])))
                 if len(ahead) == num_threads + 1:
-                    yield ahead.popleft().result()
+                    yield self._counted(ahead.popleft().result())
             while ahead:
-                yield ahead.popleft().result()
+                yield self._counted(ahead.popleft().result())
 
     def keys_of(self, step: int) -> list[str]:
         """Return the keys of a step's batch, of all processes, those of bad pictures too."""
-        ((_, rows),) = self._row_numbers(step, step + 1, slice(None))
-        return [self._row(number).key for number in rows.tolist()]
+        return [row.key for row in self._rows.at(self._places(step))]
 
-    def _row_numbers(
-        self, first_step: int, num_steps: int, share: slice
-    ) -> Iterator[tuple[int, NDArray[np.int64]]]:
-        epoch, order = -1, np.empty(0, np.int64)
-        for step in range(first_step, num_steps):
-            if step // self.steps_per_epoch != epoch:
-                epoch = step // self.steps_per_epoch
-                order = epoch_order(len(self._index), self._config.seed, epoch)
-            start = step % self.steps_per_epoch * self.batch_size
-            yield step, order[start : start + self.batch_size][share]
+    def _places(self, step: int) -> range:
+        return range(step * self.batch_size, (step + 1) * self.batch_size)
 
-    def _load(self, step: int, row_numbers: NDArray[np.int64]) -> Batch:
-        epoch = step // self.steps_per_epoch
+    def _counted(self, batch: Batch) -> Batch:
+        budget = self._config.data.max_bad_pictures
+        self._num_bad += len(batch.bad_pictures)
+        if budget is not None and self._num_bad > budget:
+            raise OSError(
+                f"step {batch.step}: {self._num_bad} pictures could not be read, data.max_bad_pictures is "
+                f"{budget}; the last is {batch.bad_pictures[-1]}. Next: python -m manifests verify DATASET"
+            )
+        return batch
+
+    def _load(self, step: int, rows: list[Row]) -> Batch:
         pictures, captions, keys, bad_pictures = [], [], [], []
-        rows = [self._row(number) for number in row_numbers.tolist()]
         places = [(row.tar, row.offset, row.offset + row.num_bytes) for row in rows]
         for row, data in zip(rows, read_ranges(places), strict=True):
             try:
-                pictures.append(self._pixels(row, data, epoch))
-                captions.append(row.caption)
+                pictures.append(self._pixels(row, data))
+                captions.append(self._caption(row))
                 keys.append(row.key)
             except PICTURE_ERRORS as error:
                 reason = str(error).partition(" <")[0]  # Pillow goes on with an address in memory
                 bad_pictures.append(f"{row.key}: {reason}")
         if not pictures:
             raise OSError(
-                f"step {step}: {len(bad_pictures)} of {len(row_numbers)} pictures unread: {bad_pictures[0]}"
+                f"step {step}: {len(bad_pictures)} of {len(rows)} pictures unread: {bad_pictures[0]}"
             )
         tokens = encode(self._tokenizer, captions, self._config.model.context_length)
         return Batch(
@@ -134,30 +135,11 @@ class PairReader:
             bad_pictures=tuple(bad_pictures),
         )
 
-    def _pixels(self, row: _Row, data: bytes, epoch: int) -> NDArray[np.uint8]:
-        randomness = random_bytes(self._config.seed, epoch, row.key)
+    def _pixels(self, row: Row, data: bytes) -> NDArray[np.uint8]:
+        randomness = random_bytes(self._config.seed, row.epoch, row.key)
         return training_pixels(data, self._config.model.image_side_px, self._config.data, randomness)
 
-    def _row(self, number: int) -> _Row:
-        shard = int(np.searchsorted(self._first_rows, number, side="right")) - 1
-        key, offset, num_bytes, caption = (self._index[column][number].as_py() for column in _COLUMNS)
-        return _Row(key=key, caption=caption, tar=self._tars[shard], offset=offset, num_bytes=num_bytes)
-
-
-def epoch_order(num_pairs: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """Return the rows 0 .. num_pairs - 1 in the order of one epoch.
-
-    They are sorted by a hash (splitmix64) and not shuffled by a library's generator, whose stream may
-    change with its version.
-    """
-    rows = np.arange(num_pairs, dtype=np.uint64)
-    of_seed = _splitmix64(np.full(1, seed, np.uint64))
-    of_epoch = _splitmix64(of_seed + np.full(1, epoch, np.uint64))
-    return np.argsort(_splitmix64(of_epoch + rows), kind="stable")
-
-
-def _splitmix64(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    values = values + np.uint64(0x9E3779B97F4A7C15)
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
+    def _caption(self, row: Row) -> str:
+        # Not the bytes that decide the crop, or a caption would always come with the same part of it.
+        chance = random_bytes(self._config.seed, row.epoch, f"caption {row.key}")
+        return row.captions[int.from_bytes(chance, "little") % len(row.captions)]

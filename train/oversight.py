@@ -33,7 +33,7 @@ class Oversight:
     def __init__(
         self, config: TrainConfig, state: TrainState, reader: PairReader, meter: Meter, run_dir: Path
     ) -> None:
-        self.num_steps = config.num_epochs * reader.steps_per_epoch
+        self.num_steps = reader.num_steps(config.num_epochs)
         self._config, self._state, self._reader, self._run_dir = config, state, reader, run_dir
         self._meter = meter
         self._skipped_path = run_dir / "skipped.jsonl"
@@ -97,7 +97,7 @@ class Oversight:
         step = self._state.step
         return {
             "step": step,
-            "epoch": (step - 1) // self._reader.steps_per_epoch,
+            "epoch": self._reader.epoch_of(step - 1),
             "num_samples": step * self._reader.batch_size,
             "loss": loss.item(),
             "lr": lr,

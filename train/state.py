@@ -25,7 +25,7 @@ from train.tokenizer import Tokenizer, build_tokenizer, load_tokenizer
 
 # These may change from one start of a run to the next, because the curve does not depend on them.
 _FREE = (
-    *("data.num_decode_threads", "data.micro_batch_size", "parallel", "ledger"),
+    *("data.num_decode_threads", "data.micro_batch_size", "data.max_bad_pictures", "parallel", "ledger"),
     *("speed.compile", "speed.recompute"),
     *("checkpoint_every_steps", "num_checkpoints_kept", "init"),
 )
