@@ -59,7 +59,7 @@ LAYERS = {
     "train": (
         {"distributed", "ema", "gpus", "panel", "peak", "small_adam", "torchscript", "weights"},
         {"config", "models", "bpe", "transforms", "checkpoint", "report_evals", "watch"},
-        {"flops", "order"},
+        {"flops", "order", "plain_tars"},
         {"meter", "rows"},
         {"interchange", "optim", "tokenizer", "data", "metrics", "recipes", "report", "parallel"},
         {"loss", "speed", "copying"},

@@ -46,12 +46,12 @@ def test_no_matrix_product_is_much_quicker_than_the_peak() -> None:
 
 def test_measuring_leaves_the_random_numbers_of_a_run_alone() -> None:
     before = torch.get_rng_state()
-    Meter(TINY_MODEL, CPU, torch.float32)
+    Meter(tiny_config(), CPU, torch.float32)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_the_meter_tells_waiting_from_computing() -> None:
-    meter = Meter(TINY_MODEL, CPU, torch.float32)
+    meter = Meter(tiny_config(), CPU, torch.float32)
 
     def slow() -> object:
         for number in range(3):

@@ -6,6 +6,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from train.config import ModelConfig
+from train.models.vit import set_patch_dropout
 
 # Of a step against a forward pass: the backward pass computes gradients of inputs and of weights.
 TRAINING = 3
@@ -13,14 +14,13 @@ _VOCAB_SIZE = 8  # the embedding is looked up, which costs no products
 
 
 class SampleFlops:
-    """The operations of one (picture, caption) of an architecture, forward."""
+    """The operations of one (picture, caption) of an architecture, forward, as training takes them."""
 
-    def __init__(self, config: ModelConfig) -> None:
-        with torch.device("meta"):
+    def __init__(self, config: ModelConfig, patch_dropout: float = 0.0) -> None:
+        with torch.device("meta"), FlopCounterMode(display=False) as counted:
             self._model = config.build(_VOCAB_SIZE)
-            images = torch.empty(1, 3, config.image_side_px, config.image_side_px)
-        with FlopCounterMode(display=False) as counted:
-            self._model.encode_image(images)
+            set_patch_dropout(self._model, patch_dropout)
+            self._model.encode_image(torch.empty(1, 3, config.image_side_px, config.image_side_px))
         self.image: int = counted.get_total_flops()
         self._of_text: dict[int, int] = {}
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from manifests.store import open_dataset
 from train.backward import backward
 from train.config import TrainConfig
 from train.copying import copied_ahead
@@ -20,6 +19,7 @@ from train.loss import LOSSES
 from train.meter import Meter
 from train.optim import learning_rate
 from train.oversight import Oversight
+from train.plain_tars import open_pairs
 from train.state import TrainState, begin_or_resume, pick_device
 from train.transforms import normalise
 
@@ -32,11 +32,11 @@ def fit(config: TrainConfig, data: Path, run_dir: Path) -> Path:
     TrainingError when the loss is no number any more, and StoppedError after a signal that asks for it.
     """
     with processes(pick_device(config)):
-        dataset = open_dataset(data)
+        dataset = open_pairs(data)
         state = begin_or_resume(config, dataset, run_dir)
         reader = PairReader(dataset, state.tokenizer, config, rank(), num_processes())
         num_parts = _num_parts(config, state)
-        meter = Meter(config.model, state.device, state.dtype)
+        meter = Meter(config, state.device, state.dtype)
         with Oversight(config, state, reader, meter, run_dir) as oversight:
             while state.step < oversight.num_steps:
                 batches = copied_ahead(reader.batches(state.step, oversight.num_steps), state.device)

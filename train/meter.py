@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import torch
 
-from train.config import ModelConfig
+from train.config import TrainConfig
 from train.flops import SampleFlops
 from train.peak import matmul_tflops
 
@@ -47,10 +47,10 @@ class Speed:
 class Meter:
     """Measures one process's steps; asks nothing of the device but when it is read."""
 
-    def __init__(self, model: ModelConfig, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, config: TrainConfig, device: torch.device, dtype: torch.dtype) -> None:
         self._device = device
         self._flops_per_s = 1e12 * matmul_tflops(device, dtype)
-        self._sample = SampleFlops(model)
+        self._sample = SampleFlops(config.model, config.speed.patch_dropout)
         self._events: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
         self._begin()
 

@@ -77,10 +77,11 @@ def plan_run(
     memory = step_memory(config, config.tokenizer.vocab_size, num_gpus, tokens)
     share = math.ceil(config.data.batch_size / num_gpus)
     micro = _micro_batch(config, memory, kind, share, gpu)
-    flops = SampleFlops(config.model).training(tokens)
+    flops = SampleFlops(config.model, config.speed.patch_dropout).training(tokens)
     mfu, source = _mfu(config.model, measured)
-    # The first forward pass of gradient caching is work that no step without it has.
-    work = flops * (TRAINING + 1) / TRAINING if micro < share else flops
+    # Gradient caching runs the towers forward once more, and so does computing blocks again.
+    num_again = (micro < share) + (config.speed.recompute == "blocks")
+    work = flops * (TRAINING + num_again) / TRAINING
     by_math = kind.matmul_tflops * 1e12 * mfu / work
     by_memory = kind.bandwidth_tb_per_s * 1e12 / (MEMORY_PASSES * memory.per_sample)
     per_s = num_gpus * min(by_math, by_memory)

@@ -2,18 +2,22 @@
 the trainer's own model, so that it follows every architecture and option.
 """
 
-from dataclasses import dataclass
+import weakref
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.autograd.graph import saved_tensors_hooks
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from train.config import TrainConfig
 from train.loss import TILE_ROWS
-from train.models.transformer import Attention
+from train.models.transformer import Attention, Transformer
 from train.optim import halve_text_weights
 from train.parallel import Towers
+from train.speed import set_speed
 
 # The driver's own, kernels and libraries; a guess, as is the share that the allocator cannot use.
 CONTEXT_BYTES = 10**9
@@ -24,7 +28,7 @@ NUM_WORKING = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Saved:
-    """What the forward pass of a batch keeps for the backward pass, parameters left out, in bytes."""
+    """What the forward pass of a batch keeps for the backward pass, and its outputs, in bytes."""
 
     total: int
     largest: int  # of a single tensor
@@ -54,16 +58,20 @@ def step_memory(config: TrainConfig, vocab_size: int, num_gpus: int, num_tokens:
         fused_attention(towers)
         if config.optim.text_weights == "bfloat16":
             halve_text_weights(towers.model)
-        one, two = (count_saved(towers, config, number, num_tokens) for number in (1, 2))
-    per_sample = two.total - one.total
+        whole = _growth(towers, config, num_tokens)
+        set_speed(towers.model, replace(config.speed, compile=False), torch.autocast("cpu"))
+        one = count_saved(towers, config, 1, num_tokens)
+        per_sample = _growth(towers, config, num_tokens)
+    # What is computed again is there for one block at a time.
+    again = (whole.total - per_sample.total) // _num_blocks(towers)
     state = state_bytes(towers, config)
     # Features of all processes and their gradients, and a tile of the similarities three times over.
     features = 8 * 4 * config.data.batch_size * _embed_dim(towers)
     tiles = 3 * 4 * TILE_ROWS * config.data.batch_size
     return StepMemory(
         state=state // num_gpus if config.parallel == "fsdp" else state,
-        fixed=one.total - per_sample + features + tiles + CONTEXT_BYTES,
-        per_sample=per_sample + NUM_WORKING * (two.largest - one.largest or one.largest),
+        fixed=one.total - per_sample.total + features + tiles + CONTEXT_BYTES,
+        per_sample=per_sample.total + again + NUM_WORKING * whole.largest,
     )
 
 
@@ -83,28 +91,54 @@ def fused_attention(model: nn.Module) -> None:
 
 
 def count_saved(towers: Towers, config: TrainConfig, num_samples: int, num_tokens: int) -> Saved:
-    """Run the towers forward on `num_samples` samples and return what autograd keeps of it.
+    """Run the towers forward on `num_samples` samples and return what is held of it afterwards.
 
     Works on real tensors too. Multiplies in bfloat16 unless the config says float32.
     """
     side_px = config.model.image_side_px
-    images = torch.zeros(num_samples, 3, side_px, side_px)
-    tokens = torch.zeros(num_samples, num_tokens, dtype=torch.int64)
-    own = {parameter.untyped_storage()._cdata for parameter in towers.parameters()}
-    kept: dict[int, Tensor] = {}  # held on to, so that no storage's address is used again
-
-    def pack(tensor: Tensor) -> Tensor:
-        address = tensor.untyped_storage()._cdata
-        if address not in own:
-            kept.setdefault(address, tensor)
-        return tensor
-
     in_bfloat16 = config.precision != "float32"
-    with saved_tensors_hooks(pack, lambda tensor: tensor), torch.autocast("cpu", enabled=in_bfloat16):
+    own = {tensor.untyped_storage()._cdata for tensor in (*towers.parameters(), *towers.buffers())}
+    with _LiveStorages() as live, torch.autocast("cpu", enabled=in_bfloat16):
+        images = torch.zeros(num_samples, 3, side_px, side_px)
+        tokens = torch.zeros(num_samples, num_tokens, dtype=torch.int64)
         outputs = towers(images, tokens)
-    sizes = [tensor.untyped_storage().nbytes() for tensor in kept.values()]
+    sizes = live.sizes_but(own)
     del outputs
     return Saved(total=sum(sizes), largest=max(sizes))
+
+
+class _LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch publishes no types for it
+    """Looks at what operations return, and remembers which of it somebody still holds."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch publishes no types for it
+        self._found: dict[int, tuple[weakref.ref[torch.UntypedStorage], int]] = {}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        returned = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(returned):
+            if isinstance(tensor, Tensor):
+                storage = tensor.untyped_storage()
+                self._found[storage._cdata] = weakref.ref(storage), storage.nbytes()
+        return returned
+
+    def sizes_but(self, known: set[int]) -> list[int]:
+        """Return the bytes of each storage that is still there, but for those at known addresses."""
+        found = self._found.items()
+        return [size for address, (held, size) in found if held() is not None and address not in known]
+
+
+def _growth(towers: Towers, config: TrainConfig, num_tokens: int) -> Saved:
+    """Return what one sample more adds."""
+    one, two = (count_saved(towers, config, number, num_tokens) for number in (1, 2))
+    return Saved(total=two.total - one.total, largest=two.largest - one.largest or one.largest)
+
+
+def _num_blocks(towers: Towers) -> int:
+    """Return the blocks of the tower that has fewer of them."""
+    return min(len(part.resblocks) for part in towers.modules() if isinstance(part, Transformer))
 
 
 def has_batch_norm(config: TrainConfig) -> bool:

@@ -9,7 +9,7 @@ from torch._dynamo.exc import TorchDynamoException
 from train.config import SpeedConfig
 from train.distributed import is_first
 from train.models.transformer import ResidualAttentionBlock
-from train.models.vit import VisionTransformer
+from train.models.vit import set_patch_dropout
 
 
 def set_speed(model: nn.Module, config: SpeedConfig, autocast: torch.autocast) -> None:
@@ -19,9 +19,7 @@ def set_speed(model: nn.Module, config: SpeedConfig, autocast: torch.autocast) -
     blocks = [part for part in model.modules() if isinstance(part, ResidualAttentionBlock)]
     for block in blocks:
         block.recompute = config.recompute
-    for part in model.modules():
-        if isinstance(part, VisionTransformer):
-            part.patch_dropout = config.patch_dropout
+    set_patch_dropout(model, config.patch_dropout)
     if config.compile and (reason := _why_not_compiled(blocks, autocast)) is None:
         for block in blocks:
             block.compile()

@@ -143,7 +143,7 @@ def measure_ours(name: str, batch_size: int, device: str, num_steps: int, compil
     run(NUM_WARM_UP)
     seconds = [time_of(run, num_steps) for _ in range(NUM_ROUNDS)]
     speeds = [num_steps * batch_size / spent_s for spent_s in seconds]
-    flops = SampleFlops(config.model)
+    flops = SampleFlops(config.model, config.speed.patch_dropout)
     per_sample = statistics.fmean(flops.training(batch.tokens.shape[1]) for batch in batches)
     return {
         "samples_per_s": statistics.median(speeds),

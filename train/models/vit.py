@@ -44,6 +44,13 @@ class VisionTransformer(nn.Module):
         return features
 
 
+def set_patch_dropout(model: nn.Module, share: float) -> None:
+    """Let the image tower of a model, if it is a ViT, leave out a share of the patches in training."""
+    for part in model.modules():
+        if isinstance(part, VisionTransformer):
+            part.patch_dropout = share
+
+
 def keep_some(x: Tensor, dropout: float) -> Tensor:
     """Return the first place of (B, L, W) and a random share 1 - dropout of the others, at least one,
     in their order; each picture keeps others (FLIP, Li et al. 2023).
