@@ -20,7 +20,6 @@ from train.meter import Meter
 from train.optim import learning_rate
 from train.oversight import Oversight
 from train.plain_tars import open_pairs
-from train.plain_tars import open_pairs
 from train.state import TrainState, begin_or_resume, pick_device
 from train.transforms import normalise
 
