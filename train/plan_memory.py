@@ -4,6 +4,7 @@ the trainer's own model, so that it follows every architecture and option.
 
 import weakref
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from train.config import TrainConfig
+from train.config import SpeedConfig, TrainConfig
 from train.loss import TILE_ROWS
 from train.models.transformer import Attention, Transformer
 from train.optim import halve_text_weights
@@ -51,6 +52,7 @@ class StepMemory:
         return max(0, int((USABLE * memory_bytes - self.state - self.fixed) // self.per_sample))
 
 
+@cache  # a model is made for it, which takes the better part of a second
 def step_memory(config: TrainConfig, vocab_size: int, num_gpus: int, num_tokens: int) -> StepMemory:
     """Return what a step of a config needs of each of `num_gpus` GPUs, for captions of `num_tokens`."""
     with FakeTensorMode():
@@ -61,7 +63,7 @@ def step_memory(config: TrainConfig, vocab_size: int, num_gpus: int, num_tokens:
         whole = _growth(towers, config, num_tokens)
         set_speed(towers.model, replace(config.speed, compile=False), torch.autocast("cpu"))
         one = count_saved(towers, config, 1, num_tokens)
-        per_sample = _growth(towers, config, num_tokens)
+        per_sample = whole if config.speed == SpeedConfig() else _growth(towers, config, num_tokens)
     # What is computed again is there for one block at a time.
     again = (whole.total - per_sample.total) // _num_blocks(towers)
     state = state_bytes(towers, config)
