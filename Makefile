@@ -27,7 +27,7 @@ demo: $(INSTALLED)
 	$(BIN)/python -m train eval zero_shot --run $(RUNS)/demo/run --data $(RUNS)/demo/heldout/colours --name colours
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
