@@ -36,7 +36,7 @@ class HashedFile:
             deque()
         )  # blocks that are being put
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Append bytes."""
         end = self._filled + len(data)
         if end <= BLOCK_BYTES:
@@ -49,6 +49,16 @@ class HashedFile:
         self.flush()
         for start in range(room, len(data), BLOCK_BYTES):
             self.write(data[start : start + BLOCK_BYTES])
+
+    def reserve(self, num_bytes: int) -> memoryview | None:
+        """Return room for the next bytes, all of which the caller fills in; None where the block has too
+        little: then they are to be written."""
+        end = self._filled + num_bytes
+        if end > BLOCK_BYTES:
+            return None
+        room = self._block[self._filled : end]
+        self._filled = end
+        return room
 
     def copy_from(self, file: IO[bytes], num_bytes: int) -> int:
         """Append so many bytes of a file, read straight into a block; return how many there were."""

@@ -29,7 +29,7 @@ from pipeline.blocks import GroupBlocks, bucket_of_hex, num_buckets_for, split, 
 from pipeline.parts import REJECTIONS, Part, sum_of, write_part
 from pipeline.pool import Caps, with_chances
 from pipeline.records import KEPT_SCHEMA, reject
-from pipeline.tar import append_member, end_tar, member
+from pipeline.tar import BLOCK, end_tar, header, member
 
 DEDUP, FINAL_CAP = "dedup", "final_cap"
 MAX_OPEN_TARS = 128
@@ -178,15 +178,35 @@ def _append_pairs(tar: HashedFile, rows: pa.Table, staged: "_StagedTars") -> lis
     """Append each pair's picture, caption and facts to the shard; return where the pictures lie in it."""
     where = zip(*(rows[name].to_pylist() for name in ("unit", "offset", "num_bytes")), strict=True)
     names = zip(*(rows[name].to_pylist() for name in ("key", "caption")), strict=True)
-    offsets, ending, begins = [], "", b"?"
+    offsets, endings = [], _Endings()
     for (unit, offset, num_bytes), (key, caption), facts in zip(where, names, _facts(rows), strict=True):
-        picture = os.pread(staged.open(unit).fileno(), num_bytes, offset)
-        if not picture.startswith(begins):  # nearly always all are of one format
-            ending, begins = ending_of(picture), picture[:3]
-        offsets.append(append_member(tar, f"{key}.{ending}", picture))
+        offsets.append(tar.tell() + BLOCK)
+        size = BLOCK + num_bytes + -num_bytes % BLOCK
+        # Mostly the picture is read to where it will be written and hashed from.
+        room = tar.reserve(size)
+        place = memoryview(bytearray(size)) if room is None else room
+        stop = BLOCK + num_bytes
+        if os.preadv(staged.open(unit).fileno(), [place[BLOCK:stop]], offset) != num_bytes:
+            raise OSError(f"{unit}.tar ends before the {num_bytes} bytes at {offset}")
+        place[:BLOCK] = header(f"{key}.{endings.of(place[BLOCK:stop])}", num_bytes)
+        place[stop:] = bytes(size - stop)
+        if room is None:
+            tar.write(place)
         tar.write(member(f"{key}.txt", caption.encode()) + member(f"{key}.json", facts))
     end_tar(tar)
     return offsets
+
+
+class _Endings:
+    """What the names of pictures end with: nearly always all are of one format."""
+
+    def __init__(self) -> None:
+        self._begins, self._ending = b"", ""
+
+    def of(self, picture: memoryview) -> str:
+        if picture[:3] != self._begins:
+            self._begins, self._ending = bytes(picture[:3]), ending_of(bytes(picture))
+        return self._ending
 
 
 def _facts(rows: pa.Table) -> Iterator[bytes]:

@@ -20,7 +20,7 @@ class Appended(Protocol):
 
 def append_member(tar: Appended, name: str, data: bytes) -> int:
     """Append a file to an open tar and return the offset of its bytes. Names are ASCII, below 100 bytes."""
-    tar.write(_header(name, len(data)))
+    tar.write(header(name, len(data)))
     offset = tar.tell()
     tar.write(data)
     tar.write(b"\0" * (-len(data) % BLOCK))
@@ -29,7 +29,7 @@ def append_member(tar: Appended, name: str, data: bytes) -> int:
 
 def member(name: str, data: bytes) -> bytes:
     """Return a small file as a tar holds it, header and padding too."""
-    return b"".join((_header(name, len(data)), data, b"\0" * (-len(data) % BLOCK)))
+    return b"".join((header(name, len(data)), data, b"\0" * (-len(data) % BLOCK)))
 
 
 def end_tar(tar: Appended) -> None:
@@ -37,7 +37,8 @@ def end_tar(tar: Appended) -> None:
     tar.write(b"\0" * (2 * BLOCK))
 
 
-def _header(name: str, num_bytes: int) -> bytes:
+def header(name: str, num_bytes: int) -> bytes:
+    """Return what stands before a file of this name and size in a tar: one block."""
     assert len(name) < 100, name
     encoded, size = name.encode("ascii"), b"%011o\0" % num_bytes
     checksum = b"%06o\0 " % (_FIXED_SUM + sum(encoded) + sum(size))

@@ -59,7 +59,7 @@ ROOT = Path(__file__).parents[2]
 GROCERY = ROOT.parent / "shared/data/pairs/grocery/images"
 NUM_PAIRS, PAIRS_PER_SHARD, PAIRS_PER_UNIT, NUM_PHOTOS = 10_000, 5_000, 1_000, 400
 FEW, MANY, PAIRS_OF_SMALL = 10, 1_000, 10
-ROUNDS = 5
+ROUNDS = 11
 BLOCK = 8 << 20
 
 Row = dict[str, Any]
