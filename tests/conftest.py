@@ -48,3 +48,8 @@ def small_config(world: Path) -> "BuildConfig":
     from pipeline.recipes import demo
 
     return with_sample_web(demo().config, world)
+
+
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Name bytes by their argument: some hold the time (gzip), and all processes must name a test alike."""
+    return argname if isinstance(val, bytes) else None
