@@ -126,3 +126,17 @@ def test_killed_twenty_times_a_run_of_several_processes_learns_from_the_same_pai
     tmp_path: Path, counts: list[int]
 ) -> None:
     check_killed(tmp_path, counts)
+
+
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_averaged_weights_of_several_processes_go_on_where_they_were(tmp_path: Path, parallel: Any) -> None:
+    config = replace(
+        CONFIG, ema_decay=0.5, parallel=parallel, num_checkpoints_kept=9, checkpoint_every_steps=1
+    )
+    whole, resumed = trained(tmp_path, config, name="whole"), trained(tmp_path, config, 2, "resumed")
+    (resumed / "checkpoints" / "latest").write_text("step-00000003.pt\n")
+    trained(tmp_path, config, 2, "resumed")
+    ours, theirs = load_checkpoint(resumed), load_checkpoint(whole)
+    assert ours is not None
+    assert theirs is not None
+    torch.testing.assert_close(ours.ema, theirs.ema, rtol=1e-5, atol=1e-6)

@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 
 class Ema:
@@ -27,20 +27,14 @@ class Ema:
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take up what `state` returned, which every process has."""
         for (name, _), value in zip(self._model.named_parameters(), self._average, strict=True):
+            whole = state[name]
             if isinstance(value, DTensor):
-                start, stop = _own_rows(value)
-                value.to_local().copy_(state[name][start:stop])
-            else:
-                value.copy_(state[name])
+                # Every process has the whole, and cuts its own part from it.
+                whole = distribute_tensor(
+                    whole.to(value.device), value.device_mesh, value.placements, src_data_rank=None
+                )
+            value.copy_(whole)
 
 
 def _whole(value: Tensor) -> Tensor:
     return value.full_tensor() if isinstance(value, DTensor) else value
-
-
-def _own_rows(value: DTensor) -> tuple[int, int]:
-    """Return which rows of the whole lie in this process: FSDP2 cuts the first dimension as `chunk` does."""
-    mesh = value.device_mesh
-    per_process = -(-value.shape[0] // mesh.size())
-    start = min(mesh.get_local_rank() * per_process, value.shape[0])
-    return start, min(start + per_process, value.shape[0])
