@@ -113,6 +113,7 @@ FETCH_TIME_SCHEMA = pa.schema(
 )
 
 SAMPLE_SCHEMA = REJECTION_SCHEMA.append(pa.field("thumbnail", pa.binary()))  # JPEG <= 128 px, or null
+SAMPLES_PER_REASON = 24  # at most, of samples.parquet
 
 QUERY_SCHEMA = pa.schema(
     [

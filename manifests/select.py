@@ -17,12 +17,20 @@ from manifests.do_not_fetch import LIST_NAME, RECEIPTS
 from manifests.hashing import written_hashed
 from manifests.publishing import following, write_sizes
 from manifests.report import write_report
-from manifests.schema import REJECTION_SCHEMA, SAMPLE_SCHEMA, Change, FileRecord, Manifest, Shard, StageCount
+from manifests.schema import (
+    REJECTION_SCHEMA,
+    SAMPLE_SCHEMA,
+    SAMPLES_PER_REASON,
+    Change,
+    FileRecord,
+    Manifest,
+    Shard,
+    StageCount,
+)
 from manifests.storage import link_or_copy, name_of, num_rows, read_table
 from manifests.store import Dataset, clear_cut_short, record_file, write_manifest, write_table
 from manifests.versions import as_current
 
-SAMPLES_PER_REASON = 24
 # Tables beside the index, one for each shard, a row for each pair.
 BESIDE_INDEX = ("fetch_times",)
 _OF_DROPPED = ["url", "caption", "source", "query_ids"]

@@ -17,6 +17,7 @@ from manifests.fetch_times import record_fetch_times
 from manifests.schema import (
     REJECTION_SCHEMA,
     SAMPLE_SCHEMA,
+    SAMPLES_PER_REASON,
     FileRecord,
     Manifest,
     Shard,
@@ -31,7 +32,6 @@ from pipeline.records import Query
 from pipeline.shards import read_staged
 from pipeline.sources import Sources
 
-SAMPLES_PER_REASON = 24
 ROWS_PER_FILE = 1_000_000
 # The stages in the order of the funnel.
 STAGES = ("crawl", "match", "text", "distinct", "cap", "fetch", "image", "score", "dedup", "final_cap")

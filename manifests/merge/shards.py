@@ -16,9 +16,8 @@ from manifests.fetch_times import FOLDER, fetch_times_of, read_fetch_times
 from manifests.hashing import written_hashed
 from manifests.merge.pairs import Outcome
 from manifests.merge.terms import Terms
-from manifests.schema import FileRecord, Shard
+from manifests.schema import SAMPLES_PER_REASON, FileRecord, Shard
 from manifests.select import (
-    SAMPLES_PER_REASON,
     Judged,
     as_rejections,
     link_rejections,

@@ -9,8 +9,6 @@ PAPER = (250, 248, 240)
 DARK = (52, 50, 56)
 GLASS = (176, 214, 232)
 WOOD = (112, 78, 48)
-LEAF = (62, 130, 62)
-BEAK = (240, 160, 40)
 
 
 def draw_umbrella(pen: Pen) -> None:
