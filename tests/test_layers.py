@@ -57,11 +57,11 @@ LAYERS = {
         {"__main__"},
     ),
     "train": (
-        {"distributed", "ema", "gpus", "panel", "peak", "small_adam", "torchscript", "weights"},
+        {"distributed", "ema", "gpus", "panel", "parts", "peak", "small_adam", "torchscript", "weights"},
         {"config", "models", "bpe", "transforms", "checkpoint", "report_evals", "watch"},
         {"flops", "order", "plain_tars"},
         {"meter", "rows"},
-        {"interchange", "optim", "tokenizer", "data", "metrics", "recipes", "report", "parallel"},
+        {"interchange", "optim", "tokenizer", "data", "metrics", "recipes", "report", "parallel", "checkpoint_writer"},
         {"loss", "speed", "copying"},
         {"plan_memory"},
         {"plan"},

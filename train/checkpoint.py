@@ -1,24 +1,28 @@
-"""A training run frozen at a step: written whole, read back exactly, tokenizer and config included.
+"""A training run frozen at a step, tokenizer and config included, read back exactly. `checkpoint_writer`
+writes them, in one of two forms that all readers take alike:
 
 checkpoints/step-00000100.pt          plain tensors, numbers and text: torch.load(weights_only=True) reads it
 checkpoints/step-00000100.pt.sha256   its SHA-256, as `sha256sum -c` reads it; there once the file is whole
+checkpoints/step-00000100.parts/      the same in files such as 00000-of-00002.pt, one of each process, and
+                                      SHA256SUMS of them, which is there once all of them are whole
 checkpoints/latest                    the name of the newest whole checkpoint
 """
 
 import json
 import logging
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
-from manifests.storage import written_whole
-from manifests.store import sha256_of_file, write_bytes
+from manifests.store import sha256_of_file
+from train.parts import joined
 
 FORMAT = 1
+PARTS, SUMS = ".parts", "SHA256SUMS"
+Weights = Literal["averaged", "model"]
 _log = logging.getLogger(__name__)
 
 
@@ -35,46 +39,21 @@ class Checkpoint:
     rng_state: torch.Tensor
     ema: dict[str, torch.Tensor] = field(default_factory=dict)  # averaged weights, where the run keeps them
 
-
-def save_checkpoint(run_dir: Path, checkpoint: Checkpoint, num_kept: int) -> Path:
-    """Write a checkpoint, point `latest` at it, and remove all but the newest `num_kept`."""
-    folder = run_dir / "checkpoints"
-    path = folder / f"step-{checkpoint.step:08d}.pt"
-    fields = vars(checkpoint) | {"format": FORMAT, "config": json.dumps(checkpoint.config)}
-    with written_whole(path) as temporary:
-        torch.save(fields, temporary)
-    write_bytes(_sum_of(path), f"{sha256_of_file(path)}  {path.name}\n".encode())
-    write_bytes(folder / "latest", f"{path.name}\n".encode())
-    for old in sorted(folder.glob("step-*.pt"))[:-num_kept]:
-        _sum_of(old).unlink(missing_ok=True)
-        old.unlink()
-    return path
-
-
-class CheckpointWriter:
-    """Writes checkpoints in a thread, one after the other; the run waits only for one that is not done when
-    the next is due. What goes wrong is raised there, or at the end."""
-
-    def __init__(self, run_dir: Path, num_kept: int) -> None:
-        self._run_dir, self._num_kept = run_dir, num_kept
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
-        self._last: Future[Path] | None = None
-
-    def write(self, checkpoint: Checkpoint) -> None:
-        """Begin to write a checkpoint, whose tensors nobody else may change."""
-        self.wait()
-        self._last = self._thread.submit(save_checkpoint, self._run_dir, checkpoint, self._num_kept)
-
-    def wait(self) -> None:
-        """Return when the last one is on disk."""
-        if self._last:
-            self._last.result()
-            self._last = None
-
-    def close(self) -> None:
-        """Wait, and take no more."""
-        self._thread.shutdown()
-        self.wait()
+    def weights(self, kind: Weights | None = None) -> dict[str, torch.Tensor]:
+        """Return the weights of `Clip` to evaluate or to hand on, in float32: the averaged ones where the run
+        keeps them, unless `kind` says which. Raises ValueError for averaged ones that it does not keep.
+        """
+        if kind == "averaged" and not self.ema:
+            raise ValueError(
+                "the run keeps no averaged weights. Next: --weights model, or train with --ema-decay"
+            )
+        weights = self.model if kind == "model" else self.model | self.ema
+        # The sigmoid loss has a bias besides, which no feature depends on.
+        return {
+            name: value.float() if value.is_floating_point() else value  # counts stay counts
+            for name, value in weights.items()
+            if name != "logit_bias"
+        }
 
 
 def newest_checkpoint(run_dir: Path) -> Path | None:
@@ -85,7 +64,7 @@ def newest_checkpoint(run_dir: Path) -> Path | None:
     """
     damaged = []
     for path in _newest_first(run_dir):
-        if not path.is_file() or not _is_as_written(path):
+        if not _is_as_written(path):
             damaged.append(path)
             _log.warning("%s is damaged or gone: going back to the checkpoint before it", path)
             continue
@@ -106,11 +85,46 @@ def load_checkpoint(run_dir: Path) -> Checkpoint | None:
     path = newest_checkpoint(run_dir)
     if path is None:
         return None
-    fields = torch.load(path, map_location="cpu", weights_only=True)
+    return read_checkpoint(path)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Return a checkpoint in either form, whole and on the CPU. Raises ValueError for an unknown format."""
+    names = [name for name, _ in _sums_of(path)] if path.suffix == PARTS else [""]
+    first, *others = (_read(path / name) for name in names)
+    for name in ("model", "optimizer", "ema"):
+        first[name] = joined([part.pop(name) for part in (first, *others)])
+    return Checkpoint(**first)
+
+
+def sha256_of_checkpoint(path: Path) -> str:
+    """Return what tells a checkpoint from all others: the hash of its file, or of the hashes of its parts."""
+    return sha256_of_file(path / SUMS if path.suffix == PARTS else path)
+
+
+def is_whole(path: Path) -> bool:
+    """Return whether all of a checkpoint was written: a file is renamed when it is, parts get their sums."""
+    return (path / SUMS).is_file() if path.suffix == PARTS else path.is_file()
+
+
+def sum_of(path: Path) -> Path:
+    """Return where the SHA-256 of a whole file lies."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def checkpoints_of(folder: Path) -> list[Path]:
+    """Return the checkpoints of both forms in a folder, oldest first, those that were cut short included."""
+    return sorted(path for path in folder.glob("step-*") if path.suffix in (".pt", PARTS))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        fields: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     if fields.pop("format") != FORMAT:
         raise ValueError(f"{path} is of another format than {FORMAT}. Next: use the openwit that wrote it")
     fields["config"] = json.loads(fields["config"])
-    return Checkpoint(**fields)
+    fields.setdefault("ema", {})
+    return fields
 
 
 def _newest_first(run_dir: Path) -> Iterator[Path]:
@@ -119,15 +133,24 @@ def _newest_first(run_dir: Path) -> Iterator[Path]:
     if latest.is_file():
         name = latest.read_text().strip()
         yield latest.with_name(name)
-        others = (path for path in latest.parent.glob("step-*.pt") if path.name < name)
-        yield from sorted(others, reverse=True)
+        yield from (
+            path for path in reversed(checkpoints_of(latest.parent)) if path.name < name and is_whole(path)
+        )
 
 
 def _is_as_written(path: Path) -> bool:
+    if not is_whole(path):
+        return False
+    if path.suffix == PARTS:
+        return all(
+            (path / name).is_file() and sha256_of_file(path / name) == recorded
+            for name, recorded in _sums_of(path)
+        )
     # Checkpoints of earlier versions have no sum.
-    recorded = _sum_of(path).read_text().split()[0] if _sum_of(path).is_file() else None
-    return recorded is None or sha256_of_file(path) == recorded
+    return not sum_of(path).is_file() or sha256_of_file(path) == sum_of(path).read_text().split()[0]
 
 
-def _sum_of(path: Path) -> Path:
-    return path.with_name(f"{path.name}.sha256")
+def _sums_of(path: Path) -> list[tuple[str, str]]:
+    """Return the names of the parts in the order of ranks, each with its SHA-256."""
+    lines = (path / SUMS).read_text(encoding="utf-8").splitlines()
+    return sorted((name, recorded) for recorded, _, name in (line.partition("  ") for line in lines))

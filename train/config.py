@@ -150,6 +150,9 @@ class TrainConfig:
     log_every_steps: int = 10
     checkpoint_every_steps: int = 1000
     checkpoint_every_minutes: float | None = None  # besides, by the clock
+    # One file from the first process, or a part from each, which spares a sharded model's gathering; auto:
+    # parts where FSDP shards it.
+    checkpoint_form: Literal["auto", "whole", "parts"] = "auto"
     num_checkpoints_kept: int = 2
     max_step_minutes: float | None = None  # a step that takes longer ends the run, with all stacks
     max_loss_rise: float | None = (
@@ -164,6 +167,8 @@ class TrainConfig:
             value = getattr(self, name)
             _require(value is None or value > 0, name, value, "above 0")
         _require(self.ema_decay is None or 0 < self.ema_decay < 1, "ema_decay", self.ema_decay, "in (0, 1)")
+        fits = self.checkpoint_form != "parts" or self.parallel == "fsdp"
+        _require(fits, "checkpoint_form", self.checkpoint_form, "parts with --parallel fsdp only")
         _require(self.max_rollbacks >= 0, "max_rollbacks", self.max_rollbacks, "0 or more")
         for name in ("num_epochs", "log_every_steps", "checkpoint_every_steps", "num_checkpoints_kept"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")

@@ -6,10 +6,13 @@ Rows of several processes are put one after the other in the order of ranks; how
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+Value = TypeVar("Value")
 
 
 @contextmanager
@@ -66,9 +69,7 @@ def gather_rows(rows: Tensor) -> tuple[Tensor, int]:
     """Return the rows of all processes (N, ...), and where this one's begin. No gradient flows back."""
     if num_processes() == 1:
         return rows, 0
-    counts = rows.new_empty(num_processes(), dtype=torch.int64)
-    dist.all_gather_into_tensor(counts, counts.new_tensor([len(rows)]))
-    sizes = counts.tolist()
+    sizes = gather_stacked(torch.tensor(len(rows), device=rows.device)).tolist()
     # Collectives move equal shapes: shorter ones are filled up, and cut again.
     filled = rows.new_zeros(max(sizes), *rows.shape[1:])
     filled[: len(rows)] = rows
@@ -100,3 +101,19 @@ def largest_over_processes(values: list[bool]) -> list[int]:
     if num_processes() > 1:
         dist.all_reduce(found, dist.ReduceOp.MAX)
     return found.tolist()
+
+
+class Group:
+    """All processes once more, for what threads beside the training tell each other. Each makes it, as many
+    as the others do and in the same order."""
+
+    def __init__(self) -> None:
+        self._group = dist.new_group(backend="gloo") if num_processes() > 1 else None
+
+    def gather(self, value: Value) -> list[Value]:
+        """Return a plain value of each process, in the order of ranks, in all of them."""
+        if self._group is None:
+            return [value]
+        gathered: list[Value] = [value] * num_processes()
+        dist.all_gather_object(gathered, value, group=self._group)
+        return gathered

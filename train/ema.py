@@ -19,9 +19,9 @@ class Ema:
         torch._foreach_lerp_(self._average, now, 1 - self._decay)
 
     def state(self) -> dict[str, Tensor]:
-        """Return the whole averages by the model's names, on the CPU. All processes must ask."""
+        """Return the averages by the model's names: where the model is sharded, so are they."""
         names = [name for name, _ in self._model.named_parameters()]
-        return {name: _whole(value).cpu().clone() for name, value in zip(names, self._average, strict=True)}
+        return dict(zip(names, self._average, strict=True))
 
     @torch.no_grad()
     def restore(self, state: dict[str, Tensor]) -> None:
@@ -34,7 +34,3 @@ class Ema:
                     whole.to(value.device), value.device_mesh, value.placements, src_data_rank=None
                 )
             value.copy_(whole)
-
-
-def _whole(value: Tensor) -> Tensor:
-    return value.full_tensor() if isinstance(value, DTensor) else value

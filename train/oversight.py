@@ -13,7 +13,8 @@ from typing import Any, Self
 
 from torch import Tensor
 
-from train.checkpoint import CheckpointWriter, load_checkpoint
+from train.checkpoint import load_checkpoint
+from train.checkpoint_writer import CheckpointWriter
 from train.config import TrainConfig
 from train.data import Batch, PairReader
 from train.distributed import is_first, wait_for_all
@@ -45,7 +46,9 @@ class Oversight:
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
-        self._writer = CheckpointWriter(self._run_dir, self._config.num_checkpoints_kept)
+        self._writer = CheckpointWriter(
+            self._run_dir, self._config.num_checkpoints_kept, self._state.in_parts
+        )
         self._open.callback(self._writer.close)
         self._open.enter_context(self._stop.listening())
         self._open.enter_context(self._watchdog)

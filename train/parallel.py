@@ -1,6 +1,6 @@
 """A model spread over processes: copies whose gradients are averaged (DDP), or shards of it (FSDP2).
 
-Checkpoints are whole whatever the number of processes: what one kind of run wrote, any other takes up.
+What one kind of run wrote into its checkpoints, whole or in parts, any other takes up.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -17,8 +17,8 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils._pytree import tree_map_only
 
 from train.distributed import num_processes
 from train.models.clip import Clip
@@ -90,20 +90,25 @@ class SpreadTowers:
                 dist.all_reduce(parameter.grad)
                 parameter.grad /= num_processes()
 
-    def state(self, optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return the whole state of the model and of its optimiser, copied to the CPU, in one process's form:
-        names of `Clip`, and numbers for the optimiser's parameters. With FSDP2 the first process gets it,
-        the others get nothing; all must ask."""
-        model: dict[str, Any] = _copied(get_model_state_dict(self.towers, options=_WHOLE))
-        whole: dict[str, Any] = _copied(get_optimizer_state_dict(self.towers, optimizer, options=_WHOLE))
+    def state(
+        self, optimizer: torch.optim.Optimizer, in_parts: bool = False
+    ) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return the state of the model and of its optimiser in one process's form: names of `Clip`, and
+        numbers for the optimiser's parameters. The tensors may be the model's own. All must ask.
+
+        What FSDP2 shards stays so with `in_parts`; else the first process gets it whole, the others nothing.
+        """
+        options = StateDictOptions() if in_parts else _WHOLE
+        model: dict[str, Any] = get_model_state_dict(self.towers, options=options)
+        named: dict[str, Any] = get_optimizer_state_dict(self.towers, optimizer, options=options)
         if not model:
             return {}, {}
         groups, states, number = [], {}, 0
-        for group in whole["param_groups"]:
+        for group in named["param_groups"]:
             names = group["params"]
             for position, name in enumerate(names, start=number):
-                if name in whole["state"]:
-                    states[position] = whole["state"][name]
+                if name in named["state"]:
+                    states[position] = named["state"][name]
             groups.append(group | {"params": list(range(number, number + len(names)))})
             number += len(names)
         return _renamed(model, "model.", ""), {"state": states, "param_groups": groups}
@@ -130,9 +135,9 @@ class SpreadTowers:
         set_optimizer_state_dict(self.towers, optimizer, whole, options=options)
 
 
-def _copied(state: Any) -> Any:
-    """Return a state whose tensors are its own: on a CPU those that torch returns are the model's."""
-    return tree_map_only(Tensor, torch.clone, state)
+def whole(value: Tensor) -> Tensor:
+    """Return a tensor with the rows of all processes, which all must ask for."""
+    return value.full_tensor() if isinstance(value, DTensor) else value
 
 
 def _renamed(state: dict[str, Tensor], old: str, new: str) -> dict[str, Tensor]:

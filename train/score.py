@@ -23,10 +23,9 @@ from manifests.store import (
     Dataset,
     open_dataset,
     read_manifest,
-    sha256_of_file,
     write_table,
 )
-from train.checkpoint import newest_checkpoint
+from train.checkpoint import newest_checkpoint, sha256_of_checkpoint
 from train.scorer import Scorer, names_of, read_prompts
 from train.trained import TrainedModel, load_trained
 
@@ -97,7 +96,7 @@ def _asked(
         "content_hash": source.manifest.content_hash,
         "run": request.run.resolve().name,
         "step": trained.step,
-        "checkpoint_sha256": sha256_of_file(checkpoint),
+        "checkpoint_sha256": sha256_of_checkpoint(checkpoint),
         "prompts": lists,
         "min_score": list(request.min_score),
         "max_score": list(request.max_score),

@@ -11,15 +11,17 @@ import torch
 from torch import nn
 
 from manifests.store import Dataset, write_bytes
-from train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from train.checkpoint import Checkpoint, load_checkpoint
+from train.checkpoint_writer import CheckpointWriter
 from train.config import TrainConfig, differences, to_json
-from train.distributed import is_first, local_rank, wait_for_all
+from train.distributed import is_first, local_rank, num_processes, wait_for_all
 from train.ema import Ema
 from train.interchange.start import start_of
 from train.models import model_to_json
 from train.models.clip import Clip
 from train.optim import build_optimizer, halve_text_weights
-from train.parallel import SpreadTowers, Towers
+from train.parallel import SpreadTowers, Towers, whole
+from train.parts import own_part
 from train.speed import set_speed
 from train.tokenizer import Tokenizer, build_tokenizer, load_tokenizer
 
@@ -27,7 +29,7 @@ from train.tokenizer import Tokenizer, build_tokenizer, load_tokenizer
 _FREE = (
     *("data.num_decode_threads", "data.micro_batch_size", "data.max_bad_pictures", "parallel", "ledger"),
     *("speed.compile", "speed.recompute"),
-    *("checkpoint_every_steps", "num_checkpoints_kept", "init"),
+    *("checkpoint_every_steps", "checkpoint_form", "num_checkpoints_kept", "init"),
 )
 # exp(logit_scale) and bias that the sigmoid loss begins with (Zhai et al. 2023, section 3.2).
 _SIGLIP_SCALE, _SIGLIP_BIAS = 10.0, -10.0
@@ -45,6 +47,7 @@ class TrainState:
     tokenizer: Tokenizer
     device: torch.device
     dtype: torch.dtype
+    in_parts: bool  # whether each process writes its own part of a checkpoint
     description: dict[str, Any]
 
     def autocast(self) -> torch.autocast:
@@ -52,21 +55,23 @@ class TrainState:
         return _autocast(self.device, self.dtype)
 
     def checkpoint(self) -> Checkpoint | None:
-        """Return what `begin_or_resume` goes on from to the bit, in tensors of its own. All processes must
-        ask; those that are not the first get None."""
-        model, optimizer = self.towers.state(self.optimizer)
+        """Return what this process writes of what `begin_or_resume` goes on from to the bit, in tensors of
+        its own: all or nothing of it, or its part. All processes must ask."""
+        model, optimizer = self.towers.state(self.optimizer, self.in_parts)
         ema = self.ema.state() if self.ema else {}
-        if not is_first():
-            return None
+        if not self.in_parts:
+            ema = {name: whole(value) for name, value in ema.items()}
+            if not is_first():
+                return None
         return Checkpoint(
             step=self.step,
             config=self.description,
             tokenizer_kind=self.tokenizer.kind,
             tokenizer_state=self.tokenizer.state(),
-            model=model,
-            optimizer=optimizer,
+            model=own_part(model, is_first()),
+            optimizer=own_part(optimizer, is_first()),
             rng_state=torch.get_rng_state(),
-            ema=ema,
+            ema=own_part(ema, is_first()),
         )
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -117,14 +122,23 @@ def begin_or_resume(config: TrainConfig, dataset: Dataset, run_dir: Path) -> Tra
         tokenizer=tokenizer,
         device=device,
         dtype=dtype,
+        in_parts=_in_parts(config),
         description=description,
     )
     if checkpoint:
         state.restore(checkpoint)
-    elif first := state.checkpoint():
-        save_checkpoint(run_dir, first, config.num_checkpoints_kept)
+    else:
+        with CheckpointWriter(run_dir, config.num_checkpoints_kept, state.in_parts) as writer:
+            if first := state.checkpoint():
+                writer.write(first)
     wait_for_all()
     return state
+
+
+def _in_parts(config: TrainConfig) -> bool:
+    if config.checkpoint_form == "auto":
+        return config.parallel == "fsdp" and num_processes() > 1
+    return config.checkpoint_form == "parts"
 
 
 def _refuse_without_bfloat16(config: TrainConfig, dtype: torch.dtype) -> None:

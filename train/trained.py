@@ -56,9 +56,7 @@ def load_trained(run_dir: Path) -> TrainedModel:
     tokenizer = load_tokenizer(checkpoint.tokenizer_kind, checkpoint.tokenizer_state)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = config.build(tokenizer.vocab_size)
-    # Averaged weights where the run keeps them. The sigmoid loss has a bias besides, which no feature needs.
-    weights = checkpoint.model | checkpoint.ema
-    model.load_state_dict({name: part for name, part in weights.items() if name != "logit_bias"})
+    model.load_state_dict(checkpoint.weights())
     return TrainedModel(
         step=checkpoint.step,
         model=model.to(device).eval(),

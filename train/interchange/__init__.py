@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from train.checkpoint import PARTS
 from train.interchange import huggingface, open_clip, openai
 from train.interchange.portable import PortableModel
 
@@ -20,7 +21,7 @@ def read_model(place: Path, clip_vocab: Path | None = None) -> PortableModel:
     `clip_vocab` is CLIP's vocabulary file, for formats that do not bring it; without it, it is taken from an
     installed open_clip_torch. Raises ValueError for what is none of these, or no model that ours could be.
     """
-    if (place / "checkpoints" / "latest").is_file():
+    if (place / "checkpoints" / "latest").is_file() or place.suffix == PARTS:
         return openai.read_run(place)
     if (place / open_clip.CONFIG).is_file():
         return open_clip.read(place, clip_vocab)

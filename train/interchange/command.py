@@ -8,7 +8,8 @@ import torch
 import tyro
 
 from manifests.places import Place
-from train.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
+from train.checkpoint import Checkpoint, newest_checkpoint
+from train.checkpoint_writer import save_checkpoint
 from train.config import ModelConfig
 from train.interchange import WRITERS, read_model
 from train.interchange.portable import PortableModel, write_json

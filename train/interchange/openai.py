@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from manifests.storage import written_whole
-from train.checkpoint import load_checkpoint
+from train.checkpoint import PARTS, load_checkpoint, read_checkpoint
 from train.interchange.portable import PortableModel
 from train.interchange.tokenizer_files import read_tokenizer
 from train.models import model_from_json
@@ -48,13 +48,12 @@ def read(path: Path, clip_vocab: Path | None) -> PortableModel:
 
 
 def read_run(run: Path) -> PortableModel:
-    """Return the newest checkpoint of a run of ours."""
-    checkpoint = load_checkpoint(run)
+    """Return the newest checkpoint of a run of ours, or the one in the folder of its parts."""
+    checkpoint = read_checkpoint(run) if run.suffix == PARTS else load_checkpoint(run)
     assert checkpoint is not None, run
     config = model_from_json(checkpoint.config["model"])
     return PortableModel(
         config=config,
-        # The sigmoid loss has a bias besides, which no feature depends on.
-        state=fitted({k: v for k, v in checkpoint.model.items() if k != "logit_bias"}, config),
+        state=fitted(checkpoint.weights(), config),
         tokenizer=load_tokenizer(checkpoint.tokenizer_kind, checkpoint.tokenizer_state),
     )
