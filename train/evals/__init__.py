@@ -6,6 +6,7 @@ The dataclass's fields become the flags of `python -m train eval <name>`.
 from pathlib import Path
 from typing import Any, Protocol
 
+from train.evals.retrieval import Retrieval
 from train.evals.zero_shot import ZeroShot
 from train.trained import TrainedModel
 
@@ -34,4 +35,5 @@ class Evaluation(Protocol):
 
 EVALS: dict[str, type[Evaluation]] = {
     "zero_shot": ZeroShot,
+    "retrieval": Retrieval,
 }
