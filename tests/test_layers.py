@@ -58,7 +58,7 @@ LAYERS = {
     ),
     "train": (
         {"distributed", "ema", "gpus", "panel", "parts", "peak", "small_adam", "torchscript", "weights"},
-        {"config", "models", "bpe", "transforms", "checkpoint", "report_evals", "watch"},
+        {"config", "models", "bpe", "transforms", "checkpoint", "report_evals", "report_starts", "watch"},
         {"flops", "order", "plain_tars"},
         {"meter", "rows"},
         {
@@ -71,6 +71,7 @@ LAYERS = {
             "report",
             "parallel",
             "checkpoint_writer",
+            "run_manifest",
         },
         {"loss", "speed", "copying"},
         {"plan_memory"},

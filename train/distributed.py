@@ -103,6 +103,15 @@ def largest_over_processes(values: list[bool]) -> list[int]:
     return found.tolist()
 
 
+def gather_values(value: Value, group: dist.ProcessGroup | None = None) -> list[Value]:
+    """Return a plain value of each process, in the order of ranks, in all of them."""
+    if num_processes() == 1:
+        return [value]
+    gathered: list[Value] = [value] * num_processes()
+    dist.all_gather_object(gathered, value, group=group)
+    return gathered
+
+
 class Group:
     """All processes once more, for what threads beside the training tell each other. Each makes it, as many
     as the others do and in the same order."""
@@ -111,9 +120,5 @@ class Group:
         self._group = dist.new_group(backend="gloo") if num_processes() > 1 else None
 
     def gather(self, value: Value) -> list[Value]:
-        """Return a plain value of each process, in the order of ranks, in all of them."""
-        if self._group is None:
-            return [value]
-        gathered: list[Value] = [value] * num_processes()
-        dist.all_gather_object(gathered, value, group=self._group)
-        return gathered
+        """Return what `gather_values` does, without a word on the line of the training."""
+        return gather_values(value, self._group)

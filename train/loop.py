@@ -20,6 +20,7 @@ from train.meter import Meter
 from train.optim import learning_rate
 from train.oversight import Oversight
 from train.plain_tars import open_pairs
+from train.run_manifest import record_start
 from train.state import TrainState, begin_or_resume, pick_device
 from train.transforms import normalise
 
@@ -34,6 +35,7 @@ def fit(config: TrainConfig, data: Path, run_dir: Path) -> Path:
     with processes(pick_device(config)):
         dataset = open_pairs(data)
         state = begin_or_resume(config, dataset, run_dir)
+        record_start(run_dir, state.description, str(data), state.step, state.device)
         reader = PairReader(dataset, state.tokenizer, config, rank(), num_processes())
         num_parts = _num_parts(config, state)
         meter = Meter(config, state.device, state.dtype)

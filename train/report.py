@@ -14,6 +14,7 @@ from manifests.report.page import Section, cards, facts, number, render_page, ta
 from manifests.report.svg import WIDTH
 from manifests.store import write_bytes
 from train.report_evals import evaluation_section, flat
+from train.report_starts import starts_section
 
 WIDE = 700  # SVG units: two columns of the page
 
@@ -33,6 +34,7 @@ def write_run_report(run_dir: Path) -> Path:
     steps = _read_lines(run_dir / "metrics.jsonl")
     timing = _read_lines(run_dir / "timing.jsonl")
     evaluations = [_read_json(path) for path in sorted((run_dir / "evals").glob("*.json"))]
+    manifest = run_dir / "run.json"  # not there in runs of earlier versions and in imported ones
     page = render_page(
         title=f"Run {run_dir.resolve().name}",
         summary=_summary(config, steps, timing),
@@ -45,6 +47,7 @@ def write_run_report(run_dir: Path) -> Path:
                 title="Configuration",
                 body=table(("field", "value"), list(flat(config)), caption="Configuration of the run"),
             ),
+            starts_section(_read_json(manifest) if manifest.is_file() else {}),
         ],
     )
     path = run_dir / "report.html"
