@@ -88,7 +88,8 @@ def environment(variables: Mapping[str, str]) -> Json:
 def _cudnn() -> int | None:
     if not torch.cuda.is_available():
         return None
-    return torch.backends.cudnn.version()  # type: ignore[no-untyped-call]  # torch publishes no types for it
+    version: int = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]  # it has no types
+    return version
 
 
 @cache
