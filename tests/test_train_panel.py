@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from tests.fakes import make_dataset
 from tests.tiny_train import TINY_MODEL, tiny_config
 from train.flops import SampleFlops
 from train.loop import fit
 from train.meter import Meter, Speed
+from train.models.resnet import ClipResNet
 from train.peak import matmul_tflops, measure_matmul_tflops
 
 CPU = torch.device("cpu")
@@ -48,6 +50,12 @@ def test_measuring_leaves_the_random_numbers_of_a_run_alone() -> None:
     before = torch.get_rng_state()
     Meter(tiny_config(), CPU, torch.float32)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_pictures_operations_are_counted_also_where_a_resnet_ends_as_a_single_place() -> None:
+    with torch.device("meta"), FlopCounterMode(display=False) as counted:
+        ClipResNet.tiny().build(8).eval().encode_image(torch.zeros(1, 3, 32, 32))
+    assert SampleFlops(ClipResNet.tiny()).image == counted.get_total_flops()
 
 
 def test_the_meter_tells_waiting_from_computing() -> None:
