@@ -148,6 +148,7 @@ class TrainConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 on a GPU that has it
     log_every_steps: int = 10
+    wandb_project: str | None = None  # at Weights & Biases, which then gets what TensorBoard does
     checkpoint_every_steps: int = 1000
     checkpoint_every_minutes: float | None = None  # besides, by the clock
     # One file from the first process, or a part from each, which spares a sharded model's gathering; auto:

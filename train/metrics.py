@@ -1,4 +1,4 @@
-"""What a run says about itself: JSONL files, TensorBoard, and the panel.
+"""What a run says about itself: JSONL files, boards, and the panel.
 
 metrics.jsonl        what the run learnt; a killed and resumed run leaves the bytes of an undisturbed one
 timing.jsonl         how long it took and where the time went, which no two runs share
@@ -16,12 +16,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from torch.utils.tensorboard import SummaryWriter
-
 from manifests.store import write_bytes
+from train.boards import Boards
+from train.config import TrainConfig, to_json
 from train.distributed import is_first, rank, wait_for_all
 from train.meter import Speed
 from train.panel import Panel
+from train.wandb_run import require_wandb
 
 _NAMES = ("metrics", "timing", "bad_pictures", "ledger")
 
@@ -31,9 +32,8 @@ class RunLog:
     dropped. Of several processes, all but the first log only what they alone know.
     """
 
-    def __init__(
-        self, run_dir: Path, *, first_step: int, num_steps: int, batch_size: int, ledger: bool = False
-    ) -> None:
+    def __init__(self, run_dir: Path, config: TrainConfig, *, first_step: int, num_steps: int) -> None:
+        require_wandb(config.wandb_project)
         if is_first():
             # Also those of processes that do not take part any more.
             for path in (path for name in _NAMES for path in run_dir.glob(f"{name}*.jsonl")):
@@ -41,12 +41,19 @@ class RunLog:
         wait_for_all()
         end = ".jsonl" if is_first() else f"-{rank()}.jsonl"
         self._paths = {name: run_dir / f"{name}{end}" for name in _NAMES}
-        self._board = (
-            SummaryWriter(str(run_dir / "tensorboard"), purge_step=first_step + 1) if is_first() else None
+        self._boards = (
+            Boards(
+                run_dir,
+                first_step=first_step,
+                config=to_json(config),
+                wandb_project=config.wandb_project,
+            )
+            if is_first()
+            else None
         )
         self._panel = Panel(first_step=first_step, num_steps=num_steps, shown=is_first())
-        self._batch_size = batch_size
-        self._ledger = ledger
+        self._batch_size = config.data.batch_size
+        self._ledger = config.ledger
         self._last_step, self._last_s = first_step, time.perf_counter()
         self._before = _last_line(self._paths["timing"])
         self._started_s = time.perf_counter()
@@ -62,22 +69,20 @@ class RunLog:
 
     def close(self) -> None:
         """Write what is left; again does nothing."""
-        if self._board:
-            self._board.close()
+        if self._boards:
+            self._boards.close()
         self._panel.close()
 
     def step(self, metrics: dict[str, Any], speed: Speed, bottleneck: str) -> None:
         """Log the metrics of a step, which hold `step` and `loss`, and the timing since the last one
         logged, with `speed`; show them with what holds the run up.
         """
-        if not self._board:
+        if not self._boards:
             return
         timing = self._timing(metrics["step"]) | asdict(speed)
         self._append("metrics", metrics)
         self._append("timing", timing)
-        for name, value in (metrics | timing).items():
-            if isinstance(value, float):
-                self._board.add_scalar(name, value, metrics["step"])
+        self._boards.scalars(metrics["step"], metrics | timing)
         self._panel.step(metrics["step"], metrics | timing, bottleneck)
 
     def batch(self, step: int, keys: tuple[str, ...], bad_pictures: tuple[str, ...]) -> None:

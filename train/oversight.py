@@ -137,10 +137,4 @@ class Oversight:
         return [json.loads(line) for line in lines]
 
     def _new_log(self) -> RunLog:
-        return RunLog(
-            self._run_dir,
-            first_step=self._state.step,
-            num_steps=self.num_steps,
-            batch_size=self._config.data.batch_size,
-            ledger=self._config.ledger,
-        )
+        return RunLog(self._run_dir, self._config, first_step=self._state.step, num_steps=self.num_steps)
