@@ -67,7 +67,7 @@ def train(shards: str, batch_size: str, model_json: str, precision: str) -> floa
     args.distill, args.save_logs, args.wandb, args.tensorboard = False, False, False, False
     config = json.loads(model_json)
     model = open_clip.CLIP(**config, output_dict=True)
-    optimizer = torch.optim.AdamW(_groups(model), lr=1e-4, betas=(0.9, 0.98), eps=1e-6)
+    optimizer = torch.optim.AdamW(groups_of(model, 0.2), lr=1e-4, betas=(0.9, 0.98), eps=1e-6)
     loader = _Timed(_loader(shards, int(batch_size), config["vision_cfg"]["image_size"]))
     schedule = cosine_lr(optimizer, 1e-4, 1, loader.num_batches)
     loss = open_clip.ClipLoss(cache_labels=True)
@@ -76,12 +76,15 @@ def train(shards: str, batch_size: str, model_json: str, precision: str) -> floa
     return seconds / ((loader.num_batches - 1) * int(batch_size))
 
 
-def _groups(model: torch.nn.Module) -> list[dict[str, Any]]:
+def groups_of(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Return open_clip_train.main's groups of parameters, which it makes within a function of 400 lines."""
     parameters = list(model.parameters())
     return [
         {"params": [parameter for parameter in parameters if parameter.ndim < 2], "weight_decay": 0.0},
-        {"params": [parameter for parameter in parameters if parameter.ndim >= 2], "weight_decay": 0.2},
+        {
+            "params": [parameter for parameter in parameters if parameter.ndim >= 2],
+            "weight_decay": weight_decay,
+        },
     ]
 
 
