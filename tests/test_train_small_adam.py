@@ -2,19 +2,24 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Shard, distribute_tensor
 
 from tests.fakes import make_dataset
+from tests.processes import run_together
 from tests.tiny_train import TINY_MODEL, tiny_config
-from train.checkpoint import load_checkpoint
+from train.checkpoint import load_checkpoint, read_checkpoint
 from train.config import OptimConfig
+from train.distributed import num_processes, processes, rank
 from train.loop import fit
 from train.optim import build_optimizer, halve_text_weights
 from train.parallel import Towers
 from train.plan_memory import state_bytes
-from train.small_adam import round_by_chance
+from train.small_adam import _first, round_by_chance
 
 SMALL = OptimConfig(peak_lr=1e-2, num_warmup_steps=2, statistics="bfloat16")
 SMALLEST = replace(SMALL, text_weights="bfloat16")
@@ -104,8 +109,53 @@ def test_a_run_with_it_learns_and_goes_on_to_the_bit(tmp_path: Path, optim: Opti
     assert not any(name.startswith("visual.") for name in halves)
 
 
+def distance(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
+    return sum(float((one[name].float() - other[name].float()).square().sum()) for name in one) ** 0.5
+
+
+@pytest.mark.parametrize(
+    ("optim", "parallel", "precision", "limit"),
+    [
+        (SMALL, "ddp", "float32", 1e-3),
+        (SMALL, "fsdp", "float32", 1e-3),
+        (SMALLEST, "ddp", "bfloat16", 0.05),  # gradients are rounded, too, before they are added
+    ],
+)
+def test_several_processes_learn_what_one_does(
+    tmp_path: Path, optim: OptimConfig, parallel: Any, precision: Any, limit: float
+) -> None:
+    data = make_dataset(tmp_path / "data")
+    # With a large eps, since the gradient of the keys' bias is zero but for rounding.
+    optim = replace(optim, eps=1e-3)
+    config = tiny_config(optim=optim, parallel=parallel, precision=precision, num_checkpoints_kept=9)
+    one, several = fit(config, data, tmp_path / "one"), tmp_path / "several"
+    run_together(2, fit, config, data, several)
+    ours, theirs = load_checkpoint(several), load_checkpoint(one)
+    start = read_checkpoint(one / "checkpoints" / "step-00000000.pt")
+    assert ours is not None
+    assert theirs is not None
+    assert distance(ours.model, theirs.model) < limit * distance(start.model, theirs.model)
+
+
+def rows_rounded(folder: Path) -> None:
+    """Round this process's rows of one tensor, and write them."""
+    with processes(torch.device("cpu")):
+        mesh = init_device_mesh("cpu", (num_processes(),))
+        spread = distribute_tensor(torch.full((5, 1000), 1.001), mesh, [Shard(0)])
+        torch.save(round_by_chance(spread.to_local(), 7, _first(spread)), folder / f"{rank()}.pt")
+
+
+def test_rows_are_rounded_alike_wherever_they_lie(tmp_path: Path) -> None:
+    run_together(3, rows_rounded, tmp_path)  # 2, 2 and 1 rows
+    rounded = torch.cat([torch.load(tmp_path / f"{number}.pt") for number in range(3)])
+    torch.testing.assert_close(rounded, round_by_chance(torch.full((5, 1000), 1.001), 7), rtol=0, atol=0)
+
+
 def test_weights_in_bfloat16_need_what_goes_with_them(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="must be bfloat16 with text_weights in bfloat16"):
         replace(SMALLEST, statistics="float32")
     with pytest.raises(ValueError, match=r"must be with bfloat16 and ddp. Next: --precision bfloat16"):
         fit(tiny_config(optim=SMALLEST), make_dataset(tmp_path / "data"), tmp_path / "run")
+    sharded = tiny_config(optim=SMALLEST, precision="bfloat16", parallel="fsdp")
+    with pytest.raises(ValueError, match=r"with torch.bfloat16 and fsdp, must be with bfloat16 and ddp"):
+        fit(sharded, make_dataset(tmp_path / "other"), tmp_path / "run2")

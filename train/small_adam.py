@@ -14,15 +14,15 @@ from torch.optim.optimizer import ParamsT
 _STATISTICS = ("exp_avg", "exp_avg_sq")
 
 
-def round_by_chance(values: Tensor, salt: int) -> Tensor:
+def round_by_chance(values: Tensor, salt: int, first: int = 0) -> Tensor:
     """Return float32 values in bfloat16, up or down with the chances that make the mean right.
 
-    The chance is a hash of the salt and the value's place (murmur3's finaliser), so that a run goes on to the
-    bit from a checkpoint, and processes with the same values round them alike.
+    The chance is a hash of the salt and the value's place, counted from `first` (murmur3's finaliser), so
+    that a run goes on to the bit from a checkpoint, and any number of processes round the same values alike.
     """
     # Salts that follow one another must not hash the same numbers in another order.
     far = int.from_bytes(hashlib.blake2b(str(salt).encode(), digest_size=4).digest()) & 0x7FFFFFFF
-    x = torch.arange(values.numel(), dtype=torch.int32, device=values.device) ^ far
+    x = torch.arange(first, first + values.numel(), dtype=torch.int32, device=values.device) ^ far
     for shift, factor in ((16, -0x7A143595), (13, -0x3D4D51CB)):
         x = (x ^ ((x >> shift) & (2 ** (32 - shift) - 1))) * factor
     noise = (x ^ (x >> 16)) & 0xFFFF
@@ -68,13 +68,23 @@ class SmallAdamW(torch.optim.Optimizer):
         divisor = (new_square / (1 - beta2**step)).sqrt_().add_(group["eps"])
         new = weights.float() * (1 - lr * group["weight_decay"])
         new.addcdiv_(new_mean, divisor, value=-lr / (1 - beta1**step))
-        salt = 3 * (step * 1_000_003 + number)
-        mean.copy_(round_by_chance(new_mean, salt))
-        square.copy_(round_by_chance(new_square, salt + 1))
-        weights.copy_(round_by_chance(new, salt + 2) if weights.dtype == torch.bfloat16 else new)
+        salt, first = 3 * (step * 1_000_003 + number), _first(parameter)
+        mean.copy_(round_by_chance(new_mean, salt, first))
+        square.copy_(round_by_chance(new_square, salt + 1, first))
+        weights.copy_(round_by_chance(new, salt + 2, first) if weights.dtype == torch.bfloat16 else new)
 
 
 def _local(tensor: Tensor | None) -> Tensor:
     """Return the part of a tensor that lies in this process."""
     assert tensor is not None
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def _first(tensor: Tensor) -> int:
+    """Return the place in the whole tensor of the first value that lies in this process."""
+    if not isinstance(tensor, DTensor):
+        return 0
+    # As torch.chunk cuts: all processes have as many rows as the first, but for the last ones.
+    num_rows, mesh = len(tensor), tensor.device_mesh
+    first_row = min(num_rows, mesh.get_local_rank() * -(-num_rows // mesh.size()))
+    return first_row * (tensor.numel() // max(num_rows, 1))
