@@ -19,6 +19,8 @@ MAY_IMPORT = {
 ONLY_IN = {
     "apache_beam": ("pipeline/", "tests/"),
     "torch": ("train/", "tests/"),
+    "faiss": ("train/search/approximate.py", "tests/"),
+    "av": ("train/search/video.py", "tests/"),
     "onnxruntime": ("filters/onnx_models.py", "tests/"),
     "fasttext": ("filters/language.py", "filters/toxicity.py", "filters/training/"),
 }
@@ -101,7 +103,7 @@ LAYERS = {
         {"state", "trained", "backward"},
         {"oversight"},
         {"evals", "loop", "scorer"},
-        {"score"},
+        {"score", "search"},
         {"launch"},
         {"__main__"},
     ),
