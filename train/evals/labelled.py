@@ -34,7 +34,7 @@ class LabelledPictures:
         numbers = {name: number for number, name in enumerate(self.class_names)}
         numbers |= {str(number): number for number in numbers.values()}
         for tar in self.tars:
-            for key, parts in _samples(tar):
+            for key, parts in tar_samples(tar):
                 pictures = [parts[suffix] for suffix in PICTURE_SUFFIXES if suffix in parts]
                 written = parts.get(".cls") or parts.get(".txt") or b""
                 label = numbers.get(written.decode().strip())
@@ -97,7 +97,7 @@ def _read_names(path: Path) -> list[str]:
     return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-def _samples(tar: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
+def tar_samples(tar: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
     """Yield each key of a webdataset tar with its files by suffix; the files of a sample are adjacent."""
     key, parts = "", dict[str, bytes]()
     with tar.open("rb") as file, tarfile.open(fileobj=file) as archive:
