@@ -7,6 +7,7 @@ line and `config.json` follow from whichever a recipe holds.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -116,6 +117,28 @@ class SpeedConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EvalsConfig:
+    """What a run is evaluated on while it goes on: its weights, and their averages where it keeps them."""
+
+    zero_shot: tuple[str, ...] = ()  # NAME=PLACE of labelled pictures
+    retrieval: tuple[str, ...] = ()  # NAME=PLACE of a dataset or of plain tars
+    templates: str = "simple"  # of zero_shot: a name of train/evals/prompts, or a file
+    every_steps: int | None = (
+        None  # None: at the end of every epoch; also before the first step and at the end
+    )
+
+    def __post_init__(self) -> None:
+        for kind in ("zero_shot", "retrieval"):
+            entries = getattr(self, kind)
+            names = [entry.partition("=")[0] for entry in entries]
+            whole = all(re.fullmatch(r"[\w.-]+=.+", entry) for entry in entries)
+            apart = whole and len(set(names)) == len(names)
+            _require(apart, f"evals.{kind}", " ".join(entries), "NAME=PLACE, each name once")
+        often = self.every_steps is None or self.every_steps >= 1
+        _require(often, "evals.every_steps", self.every_steps, "at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TokenizerConfig:
     """`dataset`: a byte-level BPE trained on the dataset's own captions. `clip`: CLIP's vocabulary."""
 
@@ -136,6 +159,7 @@ class TrainConfig:
     optim: OptimConfig
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     speed: SpeedConfig = field(default_factory=SpeedConfig)
+    evals: EvalsConfig = field(default_factory=EvalsConfig)
     num_epochs: int = 32
     init: Place | None = None  # weights to start from: a run, a checkpoint file or an exported folder
     seed: int = 0
@@ -155,7 +179,9 @@ class TrainConfig:
     # parts where FSDP shards it.
     checkpoint_form: Literal["auto", "whole", "parts"] = "auto"
     num_checkpoints_kept: int = 2
-    max_step_minutes: float | None = None  # a step that takes longer ends the run, with all stacks
+    max_step_minutes: float | None = (
+        None  # a step, or an evaluation, that takes longer ends the run with all stacks
+    )
     max_loss_rise: float | None = (
         None  # above the median of 100 steps; more counts as a loss that is no number
     )

@@ -83,6 +83,10 @@ class Meter:
             yield
             self._computed_s += time.perf_counter() - start_s
 
+    def leave_out(self, seconds: float) -> None:
+        """Do not count the last so many seconds, in which something else was done."""
+        self._started_s += seconds
+
     def read(self) -> Speed:
         """Return how it went since the last reading, once the device has finished what it was given."""
         if self._events:

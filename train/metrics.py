@@ -1,6 +1,7 @@
 """What a run says about itself: JSONL files, boards, and the panel.
 
-metrics.jsonl        what the run learnt; a killed and resumed run leaves the bytes of an undisturbed one
+metrics.jsonl        what the run learnt, and what evaluations on its way said; a killed and resumed run
+                     leaves the bytes of an undisturbed one
 timing.jsonl         how long it took and where the time went, which no two runs share
 bad_pictures.jsonl   the pictures that steps had to leave out
 ledger.jsonl         where `ledger` asks for it: the keys that each step has learnt from, in order
@@ -19,7 +20,7 @@ from typing import Any, Self
 from manifests.store import write_bytes
 from train.boards import Boards
 from train.config import TrainConfig, to_json
-from train.distributed import is_first, rank, wait_for_all
+from train.distributed import gather_values, is_first, rank, wait_for_all
 from train.meter import Speed
 from train.panel import Panel
 from train.wandb_run import require_wandb
@@ -85,6 +86,22 @@ class RunLog:
         self._boards.scalars(metrics["step"], metrics | timing)
         self._panel.step(metrics["step"], metrics | timing, bottleneck)
 
+    def evaluation(self, metrics: dict[str, Any], seconds: float) -> None:
+        """Log what was measured at a step by evaluations, which took so long, of which no speed is made."""
+        self._last_s += seconds
+        if not self._boards:
+            return
+        self._append("metrics", metrics)
+        self._boards.scalars(metrics["step"], metrics)
+        said = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name != "step")
+        self._panel.say(f"step {metrics['step']}: {said}; {seconds:.1f} s")
+
+    def is_evaluated(self, step: int) -> bool:
+        """Return whether the measures of a step are logged. All processes must ask."""
+        found = read_lines(self._paths["metrics"]) if self._boards else []
+        known = any(line["step"] == step and "loss" not in line for line in found)
+        return gather_values(known)[0]
+
     def batch(self, step: int, keys: tuple[str, ...], bad_pictures: tuple[str, ...]) -> None:
         """Log which pairs a step has learnt from, where that was asked for, and the pictures left out."""
         if self._ledger:
@@ -120,10 +137,15 @@ def drop_lines_after(path: Path, step: int) -> None:
         write_bytes(path, "".join(kept).encode())
 
 
-def _last_line(path: Path) -> dict[str, float]:
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a JSONL file, none where it is not there."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    last: dict[str, float] = json.loads(lines[-1]) if lines else {}
-    return last
+    return [json.loads(line) for line in lines]
+
+
+def _last_line(path: Path) -> dict[str, float]:
+    lines = read_lines(path)
+    return lines[-1] if lines else {}
 
 
 def _cpu_s() -> float:

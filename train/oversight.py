@@ -6,6 +6,7 @@ skipped.jsonl    the batches that are left out since their loss was no number or
 
 import json
 import math
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,7 @@ from train.checkpoint_writer import CheckpointWriter
 from train.config import TrainConfig
 from train.data import Batch, PairReader
 from train.distributed import is_first, wait_for_all
+from train.evaluating import Evaluations
 from train.meter import Meter
 from train.metrics import RunLog
 from train.state import TrainState
@@ -37,6 +39,7 @@ class Oversight:
         self.num_steps = reader.num_steps(config.num_epochs)
         self._config, self._state, self._reader, self._run_dir = config, state, reader, run_dir
         self._meter = meter
+        self._evaluations = Evaluations(config, state, reader, run_dir)
         self._skipped_path = run_dir / "skipped.jsonl"
         self._skipped = {line["step"] - before for line in self._skipped_lines() for before in (0, 1)}
         self._stop = Stop(config.checkpoint_every_minutes)
@@ -53,6 +56,9 @@ class Oversight:
         self._open.enter_context(self._stop.listening())
         self._open.enter_context(self._watchdog)
         self._log = self._open.enter_context(self._new_log())
+        # Before the first step, and where evaluations were asked for only after the checkpoint.
+        if self._evaluations.due(self._state.step) and not self._log.is_evaluated(self._state.step):
+            self._evaluate()
         return self
 
     def __exit__(
@@ -79,7 +85,8 @@ class Oversight:
         stop, due = self._stop.agreed()
         save = due or is_last or step % config.checkpoint_every_steps == 0
         log = is_last or step % config.log_every_steps == 0
-        if save or log:
+        evaluate = self._evaluations.due(step)
+        if save or log or evaluate:
             # Also before a checkpoint, so that none holds weights that are no numbers.
             if bad := self._guard.first_bad():
                 self._go_back(*bad)
@@ -88,12 +95,27 @@ class Oversight:
                 measured = self._measure(loss, lr)
                 speed = self._meter.read()
                 self._log.step(measured, speed, speed.bottleneck(config.data.num_decode_threads))
+        # Before the checkpoint, with which a run goes on behind this step.
+        if evaluate:
+            self._evaluate()
         if save and (checkpoint := self._state.checkpoint()):
             self._writer.write(checkpoint)
         if stop:
             self._writer.wait()
             raise StoppedError(f"stopped at step {step} as asked; the same command goes on from there")
         return True
+
+    def _evaluate(self) -> None:
+        """Log what the model is worth now."""
+        step, started_s = self._state.step, time.perf_counter()
+        self._watchdog.step()
+        metrics: dict[str, float | int] = {"step": step}
+        for name, value in self._evaluations.measure():
+            metrics[name] = value
+            self._watchdog.step()
+        seconds = time.perf_counter() - started_s
+        self._meter.leave_out(seconds)
+        self._log.evaluation(metrics, seconds)
 
     def _measure(self, loss: Tensor, lr: float) -> dict[str, float | int]:
         """Return a line of metrics.jsonl."""

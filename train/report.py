@@ -13,7 +13,7 @@ from manifests.report.charts import line_chart
 from manifests.report.page import Section, cards, facts, number, render_page, table
 from manifests.report.svg import WIDTH
 from manifests.store import write_bytes
-from train.report_evals import evaluation_section, flat
+from train.report_evals import evaluation_curves, evaluation_section, flat
 from train.report_starts import starts_section
 
 WIDE = 700  # SVG units: two columns of the page
@@ -31,7 +31,8 @@ def write_run_report(run_dir: Path) -> Path:
             f"{run_dir} holds no config.json: it is not a run. Next: python -m train fit demo --run {run_dir}"
         )
     config = _read_json(run_dir / "config.json")
-    steps = _read_lines(run_dir / "metrics.jsonl")
+    metrics = _read_lines(run_dir / "metrics.jsonl")
+    steps = [line for line in metrics if "loss" in line]
     timing = _read_lines(run_dir / "timing.jsonl")
     evaluations = [_read_json(path) for path in sorted((run_dir / "evals").glob("*.json"))]
     manifest = run_dir / "run.json"  # not there in runs of earlier versions and in imported ones
@@ -40,7 +41,7 @@ def write_run_report(run_dir: Path) -> Path:
         summary=_summary(config, steps, timing),
         sections=[
             _results_section(evaluations),
-            _curves_section(steps, timing),
+            _curves_section(steps, timing, [line for line in metrics if "loss" not in line]),
             *(evaluation_section(place, result) for place, result in enumerate(evaluations)),
             Section(
                 anchor="config",
@@ -87,8 +88,8 @@ def _results_section(evaluations: Sequence[Json]) -> Section:
     return Section(anchor="results", title="Results", body=body)
 
 
-def _curves_section(steps: Sequence[Json], timing: Sequence[Json]) -> Section:
-    curves = [
+def _curves_section(steps: Sequence[Json], timing: Sequence[Json], evaluated: Sequence[Json]) -> Section:
+    shown = [
         ("Loss", "loss", "loss", steps),
         ("Learning rate", "lr", "learning rate", steps),
         ("Logit scale", "logit_scale", "exp of the learnt logit scale", steps),
@@ -102,9 +103,9 @@ def _curves_section(steps: Sequence[Json], timing: Sequence[Json]) -> Section:
             y_label=y_label,
             width=WIDE if name == "loss" else WIDTH,
         )
-        for title, name, y_label, lines in curves
+        for title, name, y_label, lines in shown
     ]
-    return Section(anchor="curves", title="Curves", body=cards(bodies))
+    return Section(anchor="curves", title="Curves", body=cards([*bodies, *evaluation_curves(evaluated)]))
 
 
 def _duration(seconds: float) -> str:

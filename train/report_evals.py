@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from manifests.report.bars import Bar, bars
+from manifests.report.curves import Series, curves
 from manifests.report.heat import heat_map
 from manifests.report.page import Section, cards, facts, folded, number, share, text
 from manifests.report.pictures import thumbnail
@@ -43,6 +44,28 @@ def evaluation_section(place: int, result: Json) -> Section:
     return Section(
         anchor=f"eval-{place}", title=f"{result['name']} ({result['eval'].replace('_', ' ')})", body=body
     )
+
+
+def evaluation_curves(lines: Sequence[Json]) -> list[str]:
+    """Return a chart for each evaluation that a run made on its way, of all that it measured."""
+    names = list(dict.fromkeys(name for line in lines for name in line if "/" in name))
+    groups = dict.fromkeys(name.rpartition("/")[0] for name in names)
+    return [
+        curves(
+            title=f"{group.partition('/')[2]} ({group.partition('/')[0].replace('_', ' ')})",
+            series=[
+                Series(
+                    name=name.rpartition("/")[2].replace("_", " "),
+                    points=[(line["step"], line[name]) for line in lines if name in line],
+                )
+                for name in names
+                if name.rpartition("/")[0] == group and "rank" not in name
+            ],
+            x_label="step",
+            y_label="share",
+        )
+        for group in groups
+    ]
 
 
 def worst_classes(result: Mapping[str, Any]) -> list[tuple[str, float, str]]:

@@ -30,7 +30,7 @@ _FREE = (
     *("data.num_decode_threads", "data.micro_batch_size", "data.max_bad_pictures", "parallel", "ledger"),
     *("speed.compile", "speed.recompute"),
     *("checkpoint_every_steps", "checkpoint_form", "num_checkpoints_kept", "init"),
-    "wandb_project",
+    *("evals", "wandb_project"),
 )
 # exp(logit_scale) and bias that the sigmoid loss begins with (Zhai et al. 2023, section 3.2).
 _SIGLIP_SCALE, _SIGLIP_BIAS = 10.0, -10.0

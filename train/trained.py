@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from train.checkpoint import load_checkpoint
+from train.checkpoint import Weights, load_checkpoint
 from train.models import model_from_json
 from train.models.clip import Clip
 from train.tokenizer import Tokenizer, encode, load_tokenizer
@@ -45,8 +45,10 @@ class TrainedModel:
         return self.model.logit_scale.exp().item()
 
 
-def load_trained(run_dir: Path) -> TrainedModel:
-    """Return the newest checkpoint of a run, ready to use. Raises ValueError where there is none."""
+def load_trained(run_dir: Path, weights: Weights | None = None) -> TrainedModel:
+    """Return the newest checkpoint of a run, ready to use: its averaged weights where it keeps them, unless
+    `weights` says which. Raises ValueError where there is none.
+    """
     checkpoint = load_checkpoint(run_dir)
     if checkpoint is None:
         raise ValueError(
@@ -56,7 +58,7 @@ def load_trained(run_dir: Path) -> TrainedModel:
     tokenizer = load_tokenizer(checkpoint.tokenizer_kind, checkpoint.tokenizer_state)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = config.build(tokenizer.vocab_size)
-    model.load_state_dict(checkpoint.weights())
+    model.load_state_dict(checkpoint.weights(weights))
     return TrainedModel(
         step=checkpoint.step,
         model=model.to(device).eval(),

@@ -1,0 +1,129 @@
+"""Evaluations while a run goes on: what they say, and that the run learns the same with them."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.fakes import COLOURS, make_dataset, make_picture
+from tests.processes import run_together
+from tests.tiny_train import tiny_config
+from train.checkpoint import load_checkpoint
+from train.config import EvalsConfig, SpeedConfig, TrainConfig
+from train.evals.zero_shot import ZeroShot
+from train.loop import fit
+from train.report import write_run_report
+from train.trained import load_trained
+
+# Patches are left out by torch's random numbers, which an evaluation must not touch.
+CONFIG = tiny_config(
+    ema_decay=0.5,
+    num_checkpoints_kept=9,
+    checkpoint_every_steps=1,
+    speed=SpeedConfig(patch_dropout=0.5),
+)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset, pictures of eight colours, and two runs: without and with evaluations."""
+    root = tmp_path_factory.mktemp("evaluated")
+    make_dataset(root / "data")
+    for number in range(3 * len(COLOURS)):
+        folder = root / "pictures" / COLOURS[number % len(COLOURS)]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number}.jpg").write_bytes(make_picture(number))
+    (root / "pictures" / COLOURS[0] / "broken.jpg").write_bytes(b"no picture")
+    fit(CONFIG, root / "data", root / "plain")
+    fit(with_evals(root), root / "data", root / "evaluated")
+    return root
+
+
+def with_evals(root: Path, **changes: Any) -> TrainConfig:
+    evals = EvalsConfig(zero_shot=(f"colours={root / 'pictures'}",), retrieval=(f"pairs={root / 'data'}",))
+    return replace(CONFIG, evals=replace(evals, **changes))
+
+
+def lines(run: Path, *, evaluated: bool) -> list[dict[str, Any]]:
+    found = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in found if ("loss" not in line) == evaluated]
+
+
+def test_a_run_learns_the_same_with_evaluations_as_without(root: Path) -> None:
+    plain, evaluated = load_checkpoint(root / "plain"), load_checkpoint(root / "evaluated")
+    assert plain is not None
+    assert evaluated is not None
+    for name in ("model", "ema", "rng_state"):
+        torch.testing.assert_close(vars(evaluated)[name], vars(plain)[name], rtol=0, atol=0)
+    learnt = [lines(root / name, evaluated=False) for name in ("plain", "evaluated")]
+    assert learnt[0] == learnt[1]
+
+
+def test_it_is_evaluated_before_the_first_step_at_epochs_ends_and_last(root: Path) -> None:
+    found = lines(root / "evaluated", evaluated=True)
+    assert [line["step"] for line in found] == [0, 2, 4, 6]
+    names = {"zero_shot/colours/top1", "zero_shot/colours/top5_averaged"}
+    assert names | {"retrieval/pairs/text_to_image_recall_at_1"} <= found[0].keys()
+    assert found[0]["zero_shot/colours/top1"] == found[0]["zero_shot/colours/top1_averaged"]
+
+
+@pytest.mark.parametrize(("weights", "end"), [("model", ""), ("averaged", "_averaged")])
+def test_it_says_what_an_evaluation_of_the_checkpoint_says(root: Path, weights: Any, end: str) -> None:
+    run = root / "evaluated"
+    evaluation = ZeroShot(run=run, data=root / "pictures", name="colours")
+    found = evaluation.evaluate(load_trained(run, weights))
+    last = lines(run, evaluated=True)[-1]
+    assert {name: last[f"zero_shot/colours/{name}{end}"] for name in ("top1", "top5")} == {
+        name: found[name] for name in ("top1", "top5")
+    }
+
+
+@pytest.mark.parametrize("step", [0, 1, 2, 5])
+def test_a_resumed_run_repeats_and_loses_no_evaluation(root: Path, tmp_path: Path, step: int) -> None:
+    run = shutil.copytree(root / "evaluated", tmp_path / "run")
+    (run / "checkpoints" / "latest").write_text(f"step-{step:08d}.pt\n")
+    fit(with_evals(root), root / "data", run)
+    assert (run / "metrics.jsonl").read_bytes() == (root / "evaluated" / "metrics.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_several_processes_find_exactly_what_one_does(root: Path, tmp_path: Path, parallel: Any) -> None:
+    run = shutil.copytree(root / "plain", tmp_path / "run")
+    run_together(2, fit, replace(with_evals(root), parallel=parallel), root / "data", run)
+    assert lines(run, evaluated=True) == lines(root / "evaluated", evaluated=True)[-1:]
+
+
+def test_every_so_many_steps_is_another_choice(root: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(root / "plain", tmp_path / "run")
+    (run / "checkpoints" / "latest").write_text("step-00000001.pt\n")
+    fit(with_evals(root, every_steps=3), root / "data", run)
+    assert [line["step"] for line in lines(run, evaluated=True)] == [3, 6]
+
+
+def test_the_report_draws_what_was_found_on_the_way(root: Path) -> None:
+    page = write_run_report(root / "evaluated").read_text()
+    assert "colours (zero shot): share by step. top1 from " in page
+    assert "pairs (retrieval): share by step. image to text recall at 1 from " in page
+
+
+@pytest.mark.parametrize(
+    ("evals", "says"),
+    [
+        ({"zero_shot": ("pictures",)}, "evals.zero_shot is pictures, must be NAME=PLACE, each name once"),
+        ({"retrieval": ("a=x", "a=y")}, "evals.retrieval is a=x a=y, must be NAME=PLACE, each name once"),
+        ({"every_steps": 0}, "evals.every_steps is 0, must be at least 1"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(evals: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        EvalsConfig(**evals)
+
+
+def test_data_that_are_not_there_are_named_before_the_run_begins(root: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, evals=EvalsConfig(zero_shot=("cats=nowhere",)))
+    with pytest.raises(ValueError, match=r"evals.zero_shot cats: there is nothing at nowhere. Next"):
+        fit(config, root / "data", tmp_path / "run")
