@@ -48,7 +48,7 @@ class TrainState:
     tokenizer: Tokenizer
     device: torch.device
     dtype: torch.dtype
-    in_parts: bool  # whether each process writes its own part of a checkpoint
+    in_parts: bool = False  # whether each process writes its own part of a checkpoint
     description: dict[str, Any]
 
     def autocast(self) -> torch.autocast:
