@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from manifests.storage import written_whole
 from train.search.exact import Found
-from train.search.parts import ROW_BITS, Floats, Part, Parts
+from train.search.parts import ROW_BITS, Floats, Part, Parts, sampled
 
 NEEDED_FROM = 100_000  # pictures; exact search takes some 20 ms of a core for as many
 COMPRESS_FROM = 20_000_000
@@ -67,7 +67,8 @@ class Approximate:
         faiss = _faiss()
         index = faiss.index_factory(embed_dim, f"IVF{num_cells},{code}", faiss.METRIC_INNER_PRODUCT)
         index.cp.niter, index.cp.max_points_per_centroid = _NUM_ROUNDS, _SAMPLES_PER_CELL
-        index.train(_sample(parts, _SAMPLES_PER_CELL * num_cells))
+        index.cp.min_points_per_centroid = 1  # faiss warns of fewer than 39, which do as well here
+        index.train(sampled(parts, _SAMPLES_PER_CELL * num_cells))
         setting = Setting(
             kind=kind,
             num_cells=num_cells,
@@ -171,9 +172,3 @@ def _scores(parts: Parts, ids: NDArray[np.int64], query: Floats) -> Floats:
         rows = parts.by_number[int(number)].features[ids[at] & ((1 << ROW_BITS) - 1)]
         scores[at] = rows.astype(np.float32) @ query
     return scores
-
-
-def _sample(parts: Parts, num: int) -> Floats:
-    """Return features of about `num` pictures, evenly from all parts."""
-    step = max(1, parts.num_rows // num)
-    return np.concatenate([np.asarray(part.features[::step], np.float32) for part in parts.all])

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from manifests.locks import held
@@ -16,8 +15,8 @@ from train.search.copies import write_copies
 from train.search.embed import embedded
 from train.search.exact import Found, search_all
 from train.search.index_file import NAME, IndexFile, read_index_file
-from train.search.model import embed_dim_of, fingerprint, keep_model, model_of
-from train.search.parts import MAX_NAMED, Floats, Made, Part, Parts, whole_parts, write_part
+from train.search.model import embed_dim_of, fingerprint, keep_model, kept_fingerprint, model_of
+from train.search.parts import MAX_NAMED, Floats, Made, Part, Parts, sampled, whole_parts, write_part
 from train.search.units import Unit, units_of
 from train.trained import TrainedModel
 
@@ -93,8 +92,8 @@ def _model(recipe: Recipe, known: IndexFile | None) -> str:
             f"{recipe.out} was made by another model (step {known.step}) than the one in {recipe.run}: their "
             f"features cannot be compared. Next: leave out --run, or give another --out"
         )
-    if known is None:
-        # Parts of an index that was never whole may be another model's.
+    if known is None and model != kept_fingerprint(recipe.out):
+        # Parts of an index that was never whole are another model's, or nobody's.
         remove_folder(recipe.out / "parts")
         keep_model(recipe.run, recipe.out)
     return model
@@ -162,8 +161,7 @@ def _earlier(index: Path, known: IndexFile | None, parts: Parts) -> Approximate 
 def _questions(parts: Parts, trained: TrainedModel) -> list[tuple[Floats, Found]]:
     """Return what the approximate index is tuned on: captions of its pictures, and pictures, both with what
     exact search finds for them."""
-    step = max(1, parts.num_rows // NUM_TUNED_ON)
-    pictures = np.concatenate([np.asarray(part.features[::step], np.float32) for part in parts.all])
+    step, pictures = max(1, parts.num_rows // NUM_TUNED_ON), sampled(parts, NUM_TUNED_ON)
     captions = [part.row(row)["caption"] for part in parts.all for row in range(0, part.made.num_rows, step)]
     words = trained.text_features([caption for caption in captions if caption][:NUM_TUNED_ON]).numpy()
     groups = [queries for queries in (words, pictures[:NUM_TUNED_ON]) if len(queries)]

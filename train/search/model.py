@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from manifests.storage import remove_folder
 from train.checkpoint import Checkpoint, load_checkpoint
 from train.checkpoint_writer import save_checkpoint
 from train.trained import TrainedModel, load_trained
@@ -15,7 +16,8 @@ FOLDER = "model"
 
 
 def keep_model(run: Path, index: Path) -> None:
-    """Copy a run's newest checkpoint into the index, as `train import` would write it."""
+    """Put a run's newest checkpoint into the index, as `train import` would write it, and no other."""
+    remove_folder(index / FOLDER)
     checkpoint = _checkpoint_of(run)
     slim = replace(checkpoint, model=checkpoint.weights(), ema={}, optimizer={})
     save_checkpoint(index / FOLDER, slim, num_kept=1)
@@ -28,6 +30,11 @@ def model_of(index: Path) -> TrainedModel:
             f"{index} holds no index. Next: python -m train search index --run RUN --data DATA --out {index}"
         )
     return load_trained(index / FOLDER)
+
+
+def kept_fingerprint(index: Path) -> str | None:
+    """Return the fingerprint of the model that an index has, None where it has none yet."""
+    return fingerprint(index / FOLDER) if load_checkpoint(index / FOLDER) else None
 
 
 def fingerprint(run: Path) -> str:

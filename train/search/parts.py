@@ -118,6 +118,12 @@ class Parts:
         return (part, row) if part is not None and row < part.made.num_rows else None
 
 
+def sampled(parts: Parts, num: int) -> Floats:
+    """Return features (about `num`, embed_dim) evenly from all parts, fewer where there are fewer."""
+    step = max(1, parts.num_rows // num)
+    return np.concatenate([np.asarray(part.features[::step], np.float32) for part in parts.all])
+
+
 def write_part(
     folder: Path, made: Made, features: NDArray[Any], rows: Sequence[Row], frames: bytes = b""
 ) -> Part:

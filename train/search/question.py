@@ -37,10 +37,12 @@ class Question:
             raise ValueError(EMPTY)
 
 
-def vector_of(question: Question, trained: TrainedModel) -> Floats:
+def vector_of(question: Question, trained: TrainedModel, sample: Floats) -> Floats:
     """Return what is searched for, (embed_dim,) of unit length.
 
-    Words and picture are added by weight. Of unwanted words `m` that part is taken away, twice, that what is
+    Words and picture are added by weight, each divided by how far it spreads the cosines of a sample of the
+    indexed pictures (N, embed_dim): pictures are some three times as far from each other as words from them,
+    and would decide alone. Of unwanted words `m` that part is taken away, twice, that what is
     wanted, `q`, does not have: `q - 2 (m - (m . q) q)`. All of `m` would also hold what every text has in
     common, and `q - m` leave the half of the space in which texts lie. Raises BadPictureError for a picture
     that cannot be read.
@@ -51,14 +53,20 @@ def vector_of(question: Question, trained: TrainedModel) -> Floats:
     has_words = bool(question.words.strip())
     weight = question.picture_weight if has_words and pictures else float(bool(pictures))
     if has_words:
-        wanted += (1 - weight) * _of_words(question.words, trained)
+        wanted += (1 - weight) * _by_spread(_of_words(question.words, trained), sample)
     for features in pictures:
-        wanted += weight / len(pictures) * features
+        wanted += weight / len(pictures) * _by_spread(features, sample)
     wanted = _unit(wanted)
     if question.minus.strip():
         unwanted = _of_words(question.minus, trained)
         wanted = _unit(wanted - MINUS * (unwanted - (unwanted @ wanted) * wanted))
     return wanted
+
+
+def _by_spread(features: Floats, sample: Floats) -> Floats:
+    # Of a few pictures there is no spread to speak of.
+    spread = float((sample @ features).std()) if len(sample) > 1 else 1.0
+    return features / max(spread, 1e-3)
 
 
 def _of_words(words: str, trained: TrainedModel) -> Floats:

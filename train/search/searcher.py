@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from train.search.approximate import Approximate
 from train.search.exact import search_all
 from train.search.index_file import read_index_file
 from train.search.model import model_of
-from train.search.parts import Floats, Parts, Row, shown, whole_part
+from train.search.parts import Floats, Parts, Row, sampled, shown, whole_part
 from train.search.question import Question, vector_of
 from train.trained import TrainedModel
 
+NUM_SAMPLED = 2_000
 MAX_PICTURE_BYTES = 64 << 20  # of a file that is decoded to be shown
 
 
@@ -62,13 +64,18 @@ class Searcher:
     def search(self, question: Question, num: int, *, show_unsafe: bool) -> list[Hit]:
         """Return the `num` pictures nearest to a question, the nearest first."""
         with self._one_at_a_time:
-            vector = vector_of(question, self.trained)[None]
+            vector = vector_of(question, self.trained, self._sample)[None]
         if self._approximate is None:
             found = search_all(self.parts, vector, num, show_unsafe=show_unsafe)
         else:
             found = self._approximate.search(vector, num, show_unsafe=show_unsafe)
         pairs = zip(found.ids[0].tolist(), found.scores[0].tolist(), strict=True)
         return [Hit(id=id_, score=score, row=self._row(id_)) for id_, score in pairs if id_ >= 0]
+
+    @cached_property
+    def _sample(self) -> Floats:
+        """Features of some pictures from all over the index."""
+        return sampled(self.parts, NUM_SAMPLED)
 
     def some(self, num: int, *, show_unsafe: bool) -> list[Hit]:
         """Return pictures from all over the index, to begin with."""

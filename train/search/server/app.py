@@ -96,7 +96,7 @@ class Site:
 
     async def search(self, request: web.Request) -> web.Response:
         """Answer a question with pictures, or no question with some of all."""
-        if wait_s := self.query_rate.seconds_to_wait(request.remote or ""):
+        if wait_s := self.query_rate.seconds_to_wait(request.remote or "", time.monotonic()):
             return _later(429, "too many questions at once", wait_s)
         if self.queries.is_full:  # before a picture is taken in
             raise BusyError
@@ -116,7 +116,7 @@ class Site:
 
     async def picture(self, request: web.Request) -> web.Response:
         """Answer with a picture."""
-        if wait_s := self.picture_rate.seconds_to_wait(request.remote or ""):
+        if wait_s := self.picture_rate.seconds_to_wait(request.remote or "", time.monotonic()):
             return _later(429, "too many pictures at once", wait_s)
         hit, size = self._hit(request), request.match_info["size"]
         try:
@@ -130,7 +130,7 @@ class Site:
 
     async def why(self, request: web.Request) -> web.Response:
         """Answer with the page on why a picture is here."""
-        if wait_s := self.query_rate.seconds_to_wait(request.remote or ""):
+        if wait_s := self.query_rate.seconds_to_wait(request.remote or "", time.monotonic()):
             return _later(429, "too many questions at once", wait_s)
         hit = self._hit(request)
         page = await self.queries.do(lambda: why_page(self.searcher, self.shown, hit))

@@ -7,7 +7,6 @@ load (headers below; there is no CORS). Beyond that each client has a rate, and 
 """
 
 import ipaddress
-import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -89,9 +88,9 @@ class Rate:
         self._per_s, self._at_once = per_s, at_once
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def seconds_to_wait(self, client: str) -> float:
-        """Return 0 for a request that may go on, which counts, or how long its client has to wait."""
-        now = time.monotonic()
+    def seconds_to_wait(self, client: str, now: float) -> float:
+        """Return 0 for a request that may go on, which counts, or how long its client has to wait; `now` is
+        `time.monotonic()`."""
         left, at = self._left.pop(client, (float(self._at_once), now))
         left = min(self._at_once, left + (now - at) * self._per_s)
         wait_s = 0.0 if left >= 1 else (1 - left) / self._per_s

@@ -141,5 +141,12 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _value(value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
+def _value(value: Any) -> str | None:
+    """Return a value of a row as people read it."""
+    if isinstance(value, list | dict):
+        return (
+            ", ".join(map(str, value)) if isinstance(value, list) else json.dumps(value, ensure_ascii=False)
+        )
+    if value is None or isinstance(value, str):
+        return value
+    return number(value) if isinstance(value, float) else str(value)
