@@ -1,5 +1,5 @@
-"""The command line of the trainer: python -m train fit | plan | eval | score | export | import | submit.
-Exit status 0 done, 1 failed, 2 wrong request.
+"""The command line of the trainer: python -m train fit | plan | eval | score | search | export | import |
+submit. Exit status 0 done, 1 failed, 2 wrong request.
 """
 
 import json
@@ -25,6 +25,7 @@ from train.plan_command import PLAN_USAGE, PlanRequest
 from train.recipes import RECIPES
 from train.report import write_run_report
 from train.score import Score, score_dataset
+from train.search.command import run_search
 from train.trained import load_trained
 from train.watch import StoppedError
 
@@ -36,6 +37,7 @@ usage: python -m train fit <recipe> --data DIR --run DIR [flags]     recipes: {"
        python -m train plan <recipe> --gpu GPU --num-gpus N [flags]  memory, speed and hours, before it is run
        python -m train eval [<eval>] --run DIR [flags]               evals: {", ".join(EVALS)}
        python -m train score --run DIR --data DIR --out DIR [flags]  a dataset's pairs, by a trained model
+       python -m train search index | query | serve [flags]          pictures by words, by a picture or both
        python -m train export DIR --format F --out DIR               for openai, open_clip or huggingface
        python -m train import FILE --run DIR                         others' models, as a run
        python -m train submit [<launcher>] [flags] -- <recipe> --data DIR --run DIR [flags]
@@ -75,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "plan": run_plan,
         "eval": run_eval,
         "score": run_score,
+        "search": run_search,
         "submit": run_submit,
         "export": run_export,
         "import": run_import,
