@@ -1,5 +1,6 @@
 """The command line of the trainer: python -m train fit | plan | eval | score | search | export | import |
-submit. Exit status 0 done, 1 failed, 2 wrong request.
+submit | jobs | preflight.
+Exit status 0 done, 1 failed, 2 wrong request.
 """
 
 import json
@@ -7,18 +8,23 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from types import GenericAlias
+from typing import Annotated, Generic, TypeVar
 
 import tyro
 
 from manifests.places import Place
 from manifests.protocols import store_errors
 from manifests.store import write_bytes
+from train.checkpoint import Weights
 from train.config import TrainConfig
 from train.distributed import is_first
-from train.evals import EVALS
+from train.evals import EVALS, Evaluation
 from train.interchange.command import EXPORT_USAGE, IMPORT_USAGE, Export, Import, describe
 from train.launch import LAUNCHERS
+from train.launch.jobs import JOBS_USAGE, Jobs
+from train.launch.preflight import Preflight
+from train.launch.rehearsal import rehearsed
 from train.loop import fit
 from train.oversight import TrainingError
 from train.plan_command import PLAN_USAGE, PlanRequest
@@ -32,6 +38,8 @@ from train.watch import StoppedError
 # EX_TEMPFAIL of sysexits.h: asked to stop, try again; what a scheduler may put into its queue once more.
 STOPPED = 75
 
+Asked = TypeVar("Asked", bound=Evaluation)
+
 USAGE = f"""\
 usage: python -m train fit <recipe> --data DIR --run DIR [flags]     recipes: {", ".join(RECIPES)}
        python -m train plan <recipe> --gpu GPU --num-gpus N [flags]  memory, speed and hours, before it is run
@@ -42,6 +50,8 @@ usage: python -m train fit <recipe> --data DIR --run DIR [flags]     recipes: {"
        python -m train import FILE --run DIR                         others' models, as a run
        python -m train submit [<launcher>] [flags] -- <recipe> --data DIR --run DIR [flags]
                                                                      launchers: {", ".join(LAUNCHERS)}
+       python -m train jobs <what> --run DIR                         list | status | logs | cancel
+       python -m train preflight --data DIR --run DIR [flags]        look at every node before a run
 Each prints its flags with --help, for example: python -m train fit demo --help
 
 A first run:
@@ -62,10 +72,19 @@ stand in the index (`scores`).
 
 
 @dataclass(frozen=True, kw_only=True)
+class Eval(Generic[Asked]):
+    """What `eval` needs beside the evaluation's own fields."""
+
+    weights: Weights | None = None
+    """model, or averaged where the run keeps averages (fit --ema-decay); None: averaged where it does."""
+    evaluation: Annotated[Asked, tyro.conf.arg(name="")]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Fit:
     """What `fit` needs beside the recipe's own fields."""
 
-    data: Place  # a finished dataset, as `python -m pipeline build` writes it
+    data: tuple[Place, ...]  # finished datasets, of `python -m pipeline build`, or folders of plain tars
     run: Path  # where the run lives; one that was begun there is taken up where it was
     config: Annotated[TrainConfig, tyro.conf.arg(name="")]
 
@@ -79,6 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "score": run_score,
         "search": run_search,
         "submit": run_submit,
+        "jobs": run_jobs,
+        "preflight": run_preflight,
         "export": run_export,
         "import": run_import,
     }
@@ -110,8 +131,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_fit(arguments: Sequence[str]) -> int:
     """Train by a recipe and its flags."""
+    request = parse_fit(arguments)
+    fit(request.config, request.data, request.run)
+    if is_first():
+        print(f"trained: {request.run}; report: {write_run_report(request.run)}")
+    return 0
+
+
+def parse_fit(arguments: Sequence[str]) -> Fit:
+    """Return what the arguments of `fit` ask for. Raises ValueError for an unknown recipe."""
     recipe, flags = _pick(arguments, RECIPES, "recipe")
-    request = tyro.cli(
+    return tyro.cli(
         Fit,
         prog=f"python -m train fit {recipe}",
         description=f"{RECIPES[recipe].__doc__}\n\nExample: python -m train fit {recipe} --data D --run R",
@@ -119,10 +149,6 @@ def run_fit(arguments: Sequence[str]) -> int:
         default=Fit(data=tyro.MISSING, run=tyro.MISSING, config=RECIPES[recipe]()),
         config=(tyro.conf.AvoidSubcommands,),
     )
-    fit(request.config, request.data, request.run)
-    if is_first():
-        print(f"trained: {request.run}; report: {write_run_report(request.run)}")
-    return 0
 
 
 def run_plan(arguments: Sequence[str]) -> int:
@@ -143,11 +169,19 @@ def run_plan(arguments: Sequence[str]) -> int:
 def run_eval(arguments: Sequence[str]) -> int:
     """Evaluate the newest checkpoint of a run and write RUN/evals/<eval>-<name>.json."""
     kind, flags = _pick(arguments, EVALS, "eval", default="zero_shot")
-    evaluation = tyro.cli(EVALS[kind], prog=f"python -m train eval {kind}", args=flags)
-    trained = load_trained(evaluation.run)
+    evaluations = EVALS[kind]
+    request: Eval[Evaluation] = tyro.cli(
+        GenericAlias(Eval, (evaluations,)),
+        prog=f"python -m train eval {kind}",
+        description=evaluations.__doc__,
+        args=flags,
+    )
+    evaluation = request.evaluation
+    trained = load_trained(evaluation.run, request.weights)
     measured = evaluation.evaluate(trained)
     summary = evaluation.summary(measured)
     known = {"eval": kind, "name": evaluation.name, "step": trained.step, "summary": summary}
+    known |= {"weights": request.weights} if request.weights else {}
     result = known | measured
     path = evaluation.run / "evals" / f"{kind}-{evaluation.name}.json"
     write_bytes(path, (json.dumps(result, indent=1, ensure_ascii=False) + "\n").encode())
@@ -173,7 +207,28 @@ def run_submit(arguments: Sequence[str]) -> int:
         raise ValueError(
             f"nothing to submit. Next: python -m train submit {kind} -- demo --data DIR --run DIR"
         )
-    return launcher.submit(rest[split + 1 :])
+    fit_arguments = rest[split + 1 :]
+    request = parse_fit(fit_arguments)
+    if kind != "local" and not launcher.dry_run:
+        print(rehearsed(request.config, request.data))
+    return launcher.submit(fit_arguments)
+
+
+def run_jobs(arguments: Sequence[str]) -> int:
+    """Say what became of the jobs of a run."""
+    request = tyro.cli(Jobs, prog="python -m train jobs", description=JOBS_USAGE, args=list(arguments))
+    for line in request.lines():
+        print(line, flush=True)
+    return 0
+
+
+def run_preflight(arguments: Sequence[str]) -> int:
+    """Look at this node, and at the others together with it."""
+    request = tyro.cli(Preflight, prog="python -m train preflight", args=list(arguments))
+    lines = request.run_checks()
+    if is_first():
+        print("\n".join(lines))
+    return 0
 
 
 def run_export(arguments: Sequence[str]) -> int:

@@ -6,11 +6,14 @@ Rows of several processes are put one after the other in the order of ranks; how
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 Value = TypeVar("Value")
 
@@ -22,12 +25,22 @@ def processes(device: torch.device) -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield
         return
-    # Gloo also beside NCCL, for the few numbers that live on the CPU.
-    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+    join_processes(device.type)
     try:
         yield
     finally:
         dist.destroy_process_group()
+
+
+def join_processes(device_type: str, timeout: timedelta | None = None) -> None:
+    """Find the processes that a launcher has started together with this one. Raises RuntimeError where they
+    do not meet in time."""
+    store, own_rank, world = next(rendezvous("env://"))
+    # torchrun keeps one store over its restarts, and in it the addresses of processes that have died.
+    attempt = PrefixStore(f"attempt-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    # Gloo also beside NCCL, for the few numbers that live on the CPU.
+    backend = "cpu:gloo,cuda:nccl" if device_type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=attempt, rank=own_rank, world_size=world, timeout=timeout)
 
 
 def is_first() -> bool:

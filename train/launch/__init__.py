@@ -7,11 +7,18 @@ The dataclass's fields become the flags of `python -m train submit <name>`.
 from collections.abc import Sequence
 from typing import Protocol
 
+from train.launch.kubernetes import Kubernetes
 from train.launch.local import Local
+from train.launch.skypilot import Skypilot
+from train.launch.slurm import Slurm
 
 
 class Launcher(Protocol):
     """What `python -m train submit` asks of a launcher."""
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether nothing is submitted, only shown."""
 
     def command(self, fit_arguments: Sequence[str]) -> list[str]:
         """Return the exact words that `submit` runs (see `train.launch.command`)."""
@@ -22,4 +29,7 @@ class Launcher(Protocol):
 
 LAUNCHERS: dict[str, type[Launcher]] = {
     "local": Local,
+    "slurm": Slurm,
+    "kubernetes": Kubernetes,
+    "skypilot": Skypilot,
 }

@@ -2,6 +2,7 @@
 own mistake.
 """
 
+import shlex
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ class Local:
 
     num_processes: int = 1  # one for each GPU; the batch is shared among them, and the result is the same
     max_restarts: int = 0  # of one process after a signal only: a run that failed by itself would fail again
+    dry_run: bool = False  # print what would be run, and run nothing
 
     def command(self, fit_arguments: Sequence[str]) -> list[str]:
         """Return what `submit` runs."""
@@ -28,6 +30,9 @@ class Local:
     def submit(self, fit_arguments: Sequence[str]) -> int:
         """Return fit's exit status; 128 + the signal's number where one ended it for good."""
         command = self.command(fit_arguments)
+        if self.dry_run:
+            print(shlex.join(command))
+            return 0
         for _ in range(self.max_restarts + 1):
             status = subprocess.run(command, check=False).returncode
             if status >= 0:
