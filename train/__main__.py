@@ -7,9 +7,10 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from inspect import getdoc
 from pathlib import Path
 from types import GenericAlias
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Generic, TypeVar, cast
 
 import tyro
 
@@ -169,11 +170,10 @@ def run_plan(arguments: Sequence[str]) -> int:
 def run_eval(arguments: Sequence[str]) -> int:
     """Evaluate the newest checkpoint of a run and write RUN/evals/<eval>-<name>.json."""
     kind, flags = _pick(arguments, EVALS, "eval", default="zero_shot")
-    evaluations = EVALS[kind]
-    request: Eval[Evaluation] = tyro.cli(
-        GenericAlias(Eval, (evaluations,)),
+    request = tyro.cli(
+        cast(type[Eval[Evaluation]], GenericAlias(Eval, (EVALS[kind],))),
         prog=f"python -m train eval {kind}",
-        description=evaluations.__doc__,
+        description=getdoc(EVALS[kind]),
         args=flags,
     )
     evaluation = request.evaluation
