@@ -2,12 +2,14 @@
 
     .venv-peers/bin/python -m tests.bench.peer_open_clip_speed load SHARDS BATCH_SIZE [SHARDS BATCH_SIZE ...]
     .venv-peers/bin/python -m tests.bench.peer_open_clip_speed train SHARDS BATCH_SIZE MODEL.json PRECISION
+    .venv-peers/bin/python -m tests.bench.peer_open_clip_speed loss BATCH_SIZE WIDTH
 
 Prints JSON: the seconds of CPU for each sample of one epoch: for each pattern of shards, or of the trainer's
-steps but for the first.
+steps but for the first; or the MiB that its loss takes with its gradients.
 """
 
 import json
+import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -76,6 +78,25 @@ def train(shards: str, batch_size: str, model_json: str, precision: str) -> floa
     return seconds / ((loader.num_batches - 1) * int(batch_size))
 
 
+def loss(batch_size: str, width: str) -> float:
+    """Return what open_clip's loss of random features and its gradients take at the most, in MiB."""
+    import open_clip
+
+    def once(number: int) -> float:
+        images, texts = (torch.randn(number, int(width), requires_grad=True) for _ in range(2))
+        scale, before = torch.tensor(100.0, requires_grad=True), _peak_mib()
+        units = [torch.nn.functional.normalize(part, dim=-1) for part in (images, texts)]
+        open_clip.ClipLoss()(*units, scale).backward()
+        return _peak_mib() - before
+
+    once(512)  # what torch loads with its first product is no part of it
+    return once(int(batch_size))
+
+
+def _peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def groups_of(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Return open_clip_train.main's groups of parameters, which it makes within a function of 400 lines."""
     parameters = list(model.parameters())
@@ -118,7 +139,7 @@ def main(arguments: list[str]) -> None:
     """Do one job and print what it found."""
     define_torchvision_ops()
     name, *rest = arguments
-    jobs: dict[str, Callable[..., Any]] = {"load": load, "train": train}
+    jobs: dict[str, Callable[..., Any]] = {"load": load, "train": train, "loss": loss}
     print(json.dumps(jobs[name](*rest)))
 
 

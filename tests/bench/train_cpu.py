@@ -4,7 +4,7 @@ The same model (QuickGELU, CLIP's vocabulary), batch, precision and shards: phot
 alt texts. Each trainer has a process of its own with one thread for torch, and its own loader within;
 open_clip is called as its trainer calls itself (`train_one_epoch`, the AdamW of its main). The first step is
 left out, and with it the start of either loader. CPU time of the process, in turns; a round of ViT-B/32 takes
-two minutes.
+two minutes. Besides, the memory of the loss alone (tests/bench/loss_memory.py).
 """
 
 import json
@@ -19,6 +19,7 @@ from pathlib import Path
 
 from manifests.show import tars
 from manifests.store import open_dataset
+from tests.bench import loss_memory
 from tests.bench.loader import PEERS, ROOT, alt_texts, config, stored
 from tests.bench.photos import make_photos
 from tests.fakes import make_dataset
@@ -137,7 +138,7 @@ def main() -> None:
                         round(statistics.median(side) * 1e3, 1) for side in zip(*took, strict=True)
                     ],
                 }
-    print(json.dumps(result | {"load": round(os.getloadavg()[0], 1)}))
+    print(json.dumps(result | loss_memory.measured() | {"load": round(os.getloadavg()[0], 1)}))
 
 
 if __name__ == "__main__":
