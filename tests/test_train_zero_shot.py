@@ -44,7 +44,7 @@ def make_tar(path: Path, samples: list[dict[str, bytes]]) -> None:
 
 
 def evaluate(trained: TrainedModel, data: Path, templates: str = "clip_7") -> dict[str, Any]:
-    return ZeroShot(run=Path("unused"), data=data, name="colours", templates=templates).evaluate(trained)
+    return ZeroShot(run=data.parent / "run", data=data, name="colours", templates=templates).evaluate(trained)
 
 
 def test_zero_shot_equals_the_slow_obvious_version(trained: TrainedModel, tmp_path: Path) -> None:

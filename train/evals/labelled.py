@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from manifests.store import MANIFEST_NAME
+from train.evals.identity import identity_of_files
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
@@ -24,11 +25,21 @@ class LabelledPictures:
         """Yield where a picture lies, its encoded bytes and the number of its class."""
         return self._from_tars() if self.tars else self._from_folders()
 
+    def identity(self) -> str:
+        """Return a text that changes whenever a picture, a label or the order does; nothing is read."""
+        if self.tars:  # whose labels may be names
+            return f"tars {self.root} {identity_of_files(self.root, self.tars)} {self.class_names}"
+        return f"folders {self.root} {identity_of_files(self.root, (path for path, _ in self._paths()))}"
+
     def _from_folders(self) -> Iterator[tuple[str, bytes, int]]:
+        for path, label in self._paths():
+            yield str(path), path.read_bytes(), label
+
+    def _paths(self) -> Iterator[tuple[Path, int]]:
         for label, folder in enumerate(self.folders):
             for path in sorted((self.root / folder).iterdir()):
                 if path.suffix.lower() in PICTURE_SUFFIXES:
-                    yield str(path), path.read_bytes(), label
+                    yield path, label
 
     def _from_tars(self) -> Iterator[tuple[str, bytes, int]]:
         numbers = {name: number for number, name in enumerate(self.class_names)}
@@ -57,7 +68,7 @@ def open_labelled(root: Path, classes: Path | None) -> LabelledPictures:
     """
     tars = tuple(sorted(root.glob("*.tar"))) if root.is_dir() else ()
     if tars:
-        names = tuple(_read_names(classes or root / "classnames.txt"))
+        names = tuple(read_names(classes or root / "classnames.txt"))
         return LabelledPictures(class_names=names, root=root, tars=tars, folders=())
     folders = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
     if (root / MANIFEST_NAME).exists():
@@ -83,7 +94,7 @@ def _names_of(folders: list[str], classes: Path | None) -> tuple[str, ...]:
         if missing:
             raise ValueError(f"{classes} has no name for {', '.join(missing)}. Next: add it")
         return tuple(names[folder] for folder in folders)
-    listed = _read_names(classes)
+    listed = read_names(classes)
     if len(listed) != len(folders):
         raise ValueError(
             f"{classes} has {len(listed)} names for {len(folders)} folders. Next: one name per line"
@@ -91,7 +102,7 @@ def _names_of(folders: list[str], classes: Path | None) -> tuple[str, ...]:
     return tuple(listed)
 
 
-def _read_names(path: Path) -> list[str]:
+def read_names(path: Path) -> list[str]:
     if not path.is_file():
         raise ValueError(f"no class names at {path}. Next: write one name per line, the first for label 0")
     return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]

@@ -3,23 +3,21 @@
 import base64
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from manifests.places import Place
+from train.evals.feature_files import Features
+from train.evals.features import CACHE, features_of
 from train.evals.labelled import LabelledPictures, open_labelled
 from train.trained import TrainedModel
-from train.transforms import PICTURE_ERRORS, evaluation_pixels
 
 PROMPTS = Path(__file__).with_name("prompts")
 NUM_ERRORS_SHOWN = 24
@@ -50,7 +48,9 @@ class ZeroShot:
         labelled = open_labelled(self.data, self.classes)
         templates = read_templates(self.templates)
         weights = class_features(trained, labelled.class_names, templates)  # (num_classes, embed_dim)
-        labels, probabilities, bad_pictures = _classify(trained, labelled, weights, self.batch_size)
+        features = features_of(trained, labelled, self.run / CACHE, self.batch_size)
+        labels = torch.tensor(features.labels)
+        probabilities = _probabilities(torch.tensor(features.image), weights, trained.logit_scale())
         predicted = probabilities.argmax(dim=-1)
         best5 = probabilities.topk(min(5, len(weights)), dim=-1).indices  # (num_pictures, 5)
         confusion = _confusion(labels, predicted, len(weights))
@@ -63,8 +63,8 @@ class ZeroShot:
             "per_class": _per_class(confusion, labelled.class_names),
             "confusion": confusion.tolist(),
             "templates": templates,
-            "errors": _worst_errors(labelled, labels, probabilities, bad_pictures),
-            "bad_pictures": bad_pictures,
+            "errors": _worst_errors(labelled, labels, probabilities, features),
+            "bad_pictures": list(features.bad_pictures),
         }
 
     def summary(self, result: dict[str, Any]) -> str:
@@ -105,33 +105,9 @@ def class_features(trained: TrainedModel, class_names: Sequence[str], templates:
     return torch.stack(rows)
 
 
-def _classify(
-    trained: TrainedModel, labelled: LabelledPictures, weights: Tensor, batch_size: int
-) -> tuple[Tensor, Tensor, list[str]]:
-    """Return labels (N,), probabilities (N, num_classes), and the pictures that could not be read."""
-    labels: list[int] = []
-    probabilities: list[Tensor] = []
-    bad_pictures: list[str] = []
-    decoded = _decoded(labelled, trained.image_side_px, bad_pictures)
-    while chunk := list(islice(decoded, batch_size)):
-        features = trained.image_features([pixels for pixels, _ in chunk])
-        probabilities.append((trained.logit_scale() * features @ weights.t()).softmax(dim=-1))
-        labels += [label for _, label in chunk]
-    if not labels:
-        raise ValueError(
-            f"{labelled.root}: none of its pictures could be read. Next: check {bad_pictures[:1]}"
-        )
-    return torch.tensor(labels), torch.cat(probabilities), bad_pictures
-
-
-def _decoded(
-    labelled: LabelledPictures, side_px: int, bad_pictures: list[str]
-) -> Iterator[tuple[NDArray[np.uint8], int]]:
-    for place, data, label in labelled:
-        try:
-            yield evaluation_pixels(data, side_px), label
-        except PICTURE_ERRORS as error:
-            bad_pictures.append(f"{place}: {error}")
+def _probabilities(image: Tensor, weights: Tensor, logit_scale: float) -> Tensor:
+    """Return (N, num_classes) of unit features (N, embed_dim)."""
+    return (logit_scale * image @ weights.t()).softmax(dim=-1)
 
 
 def _confusion(labels: Tensor, predicted: Tensor, num_classes: int) -> Tensor:
@@ -146,15 +122,14 @@ def _per_class(confusion: Tensor, class_names: Sequence[str]) -> dict[str, float
 
 
 def _worst_errors(
-    labelled: LabelledPictures, labels: Tensor, probabilities: Tensor, bad_pictures: list[str]
+    labelled: LabelledPictures, labels: Tensor, probabilities: Tensor, features: Features
 ) -> list[dict[str, Any]]:
     """Return the errors that the model was surest of, each with a small picture to look at."""
     confidences, predicted = probabilities.max(dim=-1)
     wrong = (predicted != labels).nonzero().flatten().tolist()
     worst = sorted(wrong, key=lambda number: -confidences[number].item())[:NUM_ERRORS_SHOWN]
-    bad_places = {bad.partition(": ")[0] for bad in bad_pictures}
-    readable = (data for place, data, _ in labelled if place not in bad_places)
-    pictures = {number: data for number, data in enumerate(readable) if number in worst}
+    keys = {features.keys[number].as_py(): number for number in worst}
+    pictures = {keys[key]: data for key, data, _ in labelled if key in keys}
     return [
         {
             "truth": labelled.class_names[labels[number]],

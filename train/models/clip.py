@@ -47,6 +47,17 @@ class Clip(TextTower):
         features: Tensor = self.visual(image)
         return features
 
+    def encode_image_twice(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what `encode_image` does, and the features (B, width) before the projection.
+
+        A residual network's projection is the last of its attention pooling: both are the same there.
+        """
+        if not isinstance(self.visual, VisionTransformer):
+            features = self.encode_image(image)
+            return features, features
+        hidden = self.visual.hidden(image)
+        return hidden @ self.visual.proj, hidden
+
     def forward(self, image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits_per_image (num_images, num_texts) and its transpose, logits_per_text."""
         image_features = F.normalize(self.encode_image(image).float(), dim=-1)

@@ -34,13 +34,17 @@ class VisionTransformer(nn.Module):
         self.patch_dropout = 0.0  # share of the patches that training leaves out
 
     def forward(self, image: Tensor) -> Tensor:
+        return self.hidden(image) @ self.proj  # (B, embed_dim)
+
+    def hidden(self, image: Tensor) -> Tensor:
+        """Return features (B, width) before the projection, what a linear probe takes (CLIP, app. A.3)."""
         x = self.conv1(image).flatten(2).transpose(1, 2)  # (B, W, S/P, S/P) -> (B, patches, W)
         class_token = self.class_embedding.to(x.dtype).expand(len(x), 1, -1)
         x = torch.cat([class_token, x], dim=1) + self.positional_embedding  # (B, 1 + patches, W)
         if self.training and self.patch_dropout:
             x = keep_some(x, self.patch_dropout)  # (B, 1 + some patches, W)
         x = self.transformer(self.ln_pre(x))
-        features: Tensor = self.ln_post(x[:, 0]) @ self.proj  # (B, embed_dim)
+        features: Tensor = self.ln_post(x[:, 0])
         return features
 
 

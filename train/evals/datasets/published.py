@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from train.evals.datasets.prompts import read_prompts
+from train.evals.identity import identity_of_files
 from train.evals.metrics import Metric
 
 Sample = tuple[str, bytes, int]  # where a picture lies, its encoded bytes, the number of its class
@@ -35,6 +36,11 @@ class EvaluationSet:
         A label of a multi-label dataset is `train.evals.metrics.pack_label`'s number.
         """
         return self.open()
+
+    def identity(self) -> str:
+        """Return a text that changes whenever a file of the dataset does; nothing is read."""
+        files = sorted(path for path in self.root.rglob("*") if path.is_file())
+        return f"{self.name} {self.split} {self.fold} {self.root} {identity_of_files(self.root, files)}"
 
 
 @dataclass(frozen=True, kw_only=True)
