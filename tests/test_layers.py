@@ -84,6 +84,7 @@ LAYERS = {
         },
         {"flops", "order", "plain_tars"},
         {"meter", "rows"},
+        {"mix"},
         {
             "interchange",
             "optim",

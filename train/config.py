@@ -56,6 +56,9 @@ class DataConfig:
     max_window_pairs: int = (
         1_000_000  # that are shuffled together and whose index is in memory; a smaller dataset is one window
     )
+    passes: tuple[float, ...] | None = (
+        None  # of an epoch through each dataset of --data, in their order: 1 1 0.3; None: one through each
+    )
     extra_captions: bool = False  # take one of a picture's captions by chance, those of its copies too
     max_bad_pictures: int | None = None  # that a process leaves out before it ends the run; None: any number
 
@@ -72,6 +75,8 @@ class DataConfig:
             self.num_decode_threads >= 1, "data.num_decode_threads", self.num_decode_threads, "at least 1"
         )
         _require(self.max_window_pairs >= 1, "data.max_window_pairs", self.max_window_pairs, "at least 1")
+        positive = self.passes is None or (bool(self.passes) and all(value > 0 for value in self.passes))
+        _require(positive, "data.passes", self.passes, "above 0, one for each dataset")
         _require(
             self.max_bad_pictures is None or self.max_bad_pictures >= 0,
             "data.max_bad_pictures",

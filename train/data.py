@@ -1,4 +1,4 @@
-"""A finished dataset as a stream of batches whose order is a function of (seed, epoch) alone.
+"""Finished datasets as a stream of batches whose order is a function of (seed, epoch) alone.
 
 Batch `step` is the same whoever asks for it and whenever, so the step is the whole position in the stream.
 """
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from manifests.storage import read_ranges
-from manifests.store import Dataset
 from train.config import TrainConfig
 from train.distributed import share_of
-from train.rows import EpochRows, Row
+from train.mix import Datasets, MixedRows, mix_of, shares
+from train.rows import Row
 from train.tokenizer import Tokenizer, encode
 from train.transforms import PICTURE_ERRORS, random_bytes, stack, training_pixels
 
@@ -26,14 +26,14 @@ class Batch:
     """Pairs ready for a step: uint8 images (B, 3, S, S), int64 tokens (B, L), and what could not be read."""
 
     step: int
-    keys: tuple[str, ...]  # of the B pairs
+    keys: tuple[str, ...]  # of the B pairs; of several datasets with the name of theirs, as name/key
     images: Tensor
     tokens: Tensor
     bad_pictures: tuple[str, ...]  # "key: what Pillow said"
 
 
 class PairReader:
-    """The pairs of a dataset, epoch after epoch without a gap: a batch may hold the end of one and the start
+    """The pairs of one or several datasets, epoch after epoch without a gap: a batch may hold the end of one and the start
     of the next, so that all batches have the same size and every epoch each pair exactly once. Only what is
     left at the very end, less than a batch, is not learnt from. Of several processes each takes its share of
     every batch, so that the batches are the same however many there are.
@@ -43,33 +43,31 @@ class PairReader:
 
     def __init__(
         self,
-        dataset: Dataset,
+        datasets: Datasets,
         tokenizer: Tokenizer,
         config: TrainConfig,
         rank: int = 0,
         num_processes: int = 1,
     ) -> None:
-        if not dataset.manifest.shards:
-            raise ValueError(
-                f"{dataset.root} holds no pairs: python -m manifests show says what dropped them"
-            )
-        self._rows = EpochRows(
-            dataset,
-            seed=config.seed,
-            max_window_pairs=config.data.max_window_pairs,
-            extra_captions=config.data.extra_captions,
-        )
+        self._parts = mix_of(datasets, config.data.passes)
+        self._rows = MixedRows(self._parts, config.data, config.seed)
         self._tokenizer = tokenizer
         self._config = config
         self.batch_size = config.data.batch_size
         self._share = share_of(self.batch_size, rank, num_processes)
         self._num_bad = 0
-        num_pairs = self._rows.num_pairs
-        if num_pairs < self.batch_size:
-            raise ValueError(
-                f"data.batch_size is {self.batch_size}, the dataset has only {num_pairs} pairs. "
-                f"Next: pass --data.batch-size {max(2, num_pairs // 4)} or less"
-            )
+        self._refuse_repeats()
+
+    def _refuse_repeats(self) -> None:
+        """Refuse a batch that would hold a pair twice, which would be told apart from itself."""
+        for part, share in zip(self._parts, shares(self._parts), strict=True):
+            num_pairs = part.dataset.manifest.num_pairs
+            if share * self.batch_size > num_pairs:
+                what = "the dataset has" if share == 1 else f"{share:.1%} of it from {part.name}, which has"
+                raise ValueError(
+                    f"data.batch_size is {self.batch_size}, {what} only {num_pairs} pairs. "
+                    f"Next: pass --data.batch-size {max(2, int(num_pairs / share) // 4)} or less"
+                )
 
     def num_steps(self, num_epochs: int) -> int:
         """Return how many batches so many epochs fill."""
@@ -96,7 +94,7 @@ class PairReader:
 
     def keys_of(self, step: int) -> list[str]:
         """Return the keys of a step's batch, of all processes, those of bad pictures too."""
-        return [row.key for row in self._rows.at(self._places(step))]
+        return [row.name for row in self._rows.at(self._places(step))]
 
     def _places(self, step: int) -> range:
         return range(step * self.batch_size, (step + 1) * self.batch_size)
@@ -118,10 +116,10 @@ class PairReader:
             try:
                 pictures.append(self._pixels(row, data))
                 captions.append(self._caption(row))
-                keys.append(row.key)
+                keys.append(row.name)
             except PICTURE_ERRORS as error:
                 reason = str(error).partition(" <")[0]  # Pillow goes on with an address in memory
-                bad_pictures.append(f"{row.key}: {reason}")
+                bad_pictures.append(f"{row.name}: {reason}")
         if not pictures:
             raise OSError(
                 f"step {step}: {len(bad_pictures)} of {len(rows)} pictures unread: {bad_pictures[0]}"

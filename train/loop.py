@@ -1,10 +1,11 @@
-"""MAIN PATH. A dataset and a config become a trained model in a run directory, through any number of
+"""MAIN PATH. Datasets and a config become a trained model in a run directory, through any number of
 interruptions.
 
 The loop knows no architecture: a model is whatever `config.model.build` returns.
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -25,18 +26,20 @@ from train.state import TrainState, begin_or_resume, pick_device
 from train.transforms import normalise
 
 
-def fit(config: TrainConfig, data: Path, run_dir: Path) -> Path:
+def fit(config: TrainConfig, data: Path | Sequence[Path], run_dir: Path) -> Path:
     """Train to the end and return `run_dir`; a run that was begun there is taken up at its newest checkpoint.
+    `data` is where the dataset lies, or several do that are mixed.
     Where a launcher has started several processes, each calls this with the same arguments.
 
     Raises ValueError for a dataset that is not finished or a run begun with another config or dataset,
     TrainingError when the loss is no number any more, and StoppedError after a signal that asks for it.
     """
     with processes(pick_device(config)):
-        dataset = open_pairs(data)
-        state = begin_or_resume(config, dataset, run_dir)
-        record_start(run_dir, state.description, str(data), state.step, state.device)
-        reader = PairReader(dataset, state.tokenizer, config, rank(), num_processes())
+        places = data if isinstance(data, Sequence) else [data]
+        datasets = [open_pairs(place) for place in places]
+        state = begin_or_resume(config, datasets, run_dir)
+        record_start(run_dir, state.description, " ".join(map(str, places)), state.step, state.device)
+        reader = PairReader(datasets, state.tokenizer, config, rank(), num_processes())
         num_parts = _num_parts(config, state)
         meter = Meter(config, state.device, state.dtype)
         with Oversight(config, state, reader, meter, run_dir) as oversight:

@@ -2,6 +2,8 @@
 
 Shards are put into an order, and that is cut into windows of whole shards; the pairs of a window are shuffled
 together, and windows follow one another. A dataset of one window is shuffled as a whole.
+
+Several datasets take turns, as evenly as whole pairs allow: after any number of places each has had its share.
 """
 
 from collections.abc import Sequence
@@ -41,6 +43,55 @@ def windows(sizes: Sequence[int], seed: int, epoch: int, max_pairs: int) -> list
         found.append(Window(first=first, num_pairs=num_pairs, shards=tuple(sorted(group))))
         first += num_pairs
     return found
+
+
+def taken_before(place: int, sizes: Sequence[int]) -> list[int]:
+    """Return how many of the first `place` places of an epoch each of several datasets has, that bring so
+    many pairs to it: their shares, to less than one pair for each dataset.
+
+    >>> [taken_before(place, [4, 2]) for place in range(7)]
+    [[0, 0], [1, 0], [2, 0], [2, 1], [3, 1], [4, 1], [4, 2]]
+    """
+    found, total = [], sum(sizes)
+    for size in sizes:
+        rest = place * (total - size) // total if total else 0
+        found.append(place - rest)
+        place, total = rest, total - size
+    return found
+
+
+def taker_of(place: int, sizes: Sequence[int]) -> int:
+    """Return which of several datasets has a place of an epoch.
+
+    >>> [taker_of(place, [4, 2]) for place in range(6)]
+    [0, 0, 1, 0, 0, 1]
+    """
+    pairs = zip(taken_before(place, sizes), taken_before(place + 1, sizes), strict=True)
+    return next(number for number, (before, after) in enumerate(pairs) if after > before)
+
+
+def rooms(sizes: Sequence[int], max_pairs: int) -> list[int]:
+    """Return how large the windows of several datasets may be that share the memory for `max_pairs`: equal,
+    but for small ones that need less.
+
+    >>> rooms([5, 100, 200], max_pairs=105)
+    [5, 50, 50]
+    """
+    found = [0] * len(sizes)
+    by_size = sorted(range(len(sizes)), key=lambda number: sizes[number])
+    for place, number in enumerate(by_size):
+        found[number] = max(1, min(sizes[number], max_pairs // (len(sizes) - place)))
+        max_pairs -= found[number]
+    return found
+
+
+def seed_of(seed: int, number: int) -> int:
+    """Return the seed of one of several datasets, that none is shuffled as another of its size is; the first
+    has the run's own."""
+    if number == 0:
+        return seed
+    numbers = _splitmix64(np.array([seed], np.uint64)) ^ np.uint64(number)
+    return int(_splitmix64(numbers)[0])
 
 
 def epoch_order(num_pairs: int, seed: int, epoch: int) -> NDArray[np.int64]:

@@ -22,21 +22,30 @@ _EXTRA = "extra_captions"
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A pair in one epoch."""
+    """A pair in one epoch of its dataset."""
 
     epoch: int
+    source: str  # the name of its dataset where there are several
     key: str
     captions: tuple[str, ...]  # one, or also those of copies that were dropped
     tar: Path
     offset: int
     num_bytes: int
 
+    @property
+    def name(self) -> str:
+        """Return by what the pair is known to people."""
+        return f"{self.source}/{self.key}" if self.source else self.key
+
 
 class EpochRows:
     """All epochs of a dataset one after the other: place p is pair p % num_pairs of epoch p // num_pairs."""
 
-    def __init__(self, dataset: Dataset, *, seed: int, max_window_pairs: int, extra_captions: bool) -> None:
+    def __init__(
+        self, dataset: Dataset, *, seed: int, max_window_pairs: int, extra_captions: bool, source: str = ""
+    ) -> None:
         self._dataset, self._seed, self._extra_captions = dataset, seed, extra_captions
+        self._source = source
         self._shards = dataset.manifest.shards
         sizes = [shard.num_pairs for shard in self._shards]
         self._first_rows = np.cumsum([0, *sizes])
@@ -93,6 +102,7 @@ class EpochRows:
         shard = self._shards[row["shard"]]
         return Row(
             epoch=epoch,
+            source=self._source,
             key=row["key"],
             captions=(row["caption"], *(row.get(_EXTRA) or ())),
             tar=self._dataset.tar_path(shard),

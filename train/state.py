@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from manifests.store import Dataset, write_bytes
+from manifests.store import write_bytes
 from train.checkpoint import Checkpoint, load_checkpoint
 from train.checkpoint_writer import CheckpointWriter
 from train.config import TrainConfig, differences, to_json
 from train.distributed import is_first, local_rank, num_processes, wait_for_all
 from train.ema import Ema
 from train.interchange.start import start_of
+from train.mix import Datasets, Part, describe_mix, mix_of
 from train.models import model_to_json
 from train.models.clip import Clip
 from train.optim import build_optimizer, halve_text_weights
@@ -28,6 +29,7 @@ from train.tokenizer import Tokenizer, build_tokenizer, load_tokenizer
 # These may change from one start of a run to the next, because the curve does not depend on them.
 _FREE = (
     *("data.num_decode_threads", "data.micro_batch_size", "data.max_bad_pictures", "parallel", "ledger"),
+    "data.passes",  # in another order of --data they are others; what counts stands in `dataset`
     *("speed.compile", "speed.recompute"),
     *("checkpoint_every_steps", "checkpoint_form", "num_checkpoints_kept", "init"),
     *("evals", "wandb_project"),
@@ -84,12 +86,13 @@ class TrainState:
         torch.set_rng_state(checkpoint.rng_state)
 
 
-def begin_or_resume(config: TrainConfig, dataset: Dataset, run_dir: Path) -> TrainState:
+def begin_or_resume(config: TrainConfig, datasets: Datasets, run_dir: Path) -> TrainState:
     """Return the state to go on from: the newest checkpoint's, or a new model's, which is saved as step 0.
 
     Raises ValueError for a run that was begun with another config or dataset.
     """
-    description = describe_run(config, dataset)
+    parts = mix_of(datasets, config.data.passes)
+    description = describe_run(config, parts)
     checkpoint = load_checkpoint(run_dir)
     start = None if checkpoint else start_of(config)
     wait_for_all()  # none may write before all have read
@@ -99,7 +102,7 @@ def begin_or_resume(config: TrainConfig, dataset: Dataset, run_dir: Path) -> Tra
     else:
         if is_first():
             write_bytes(run_dir / "config.json", (json.dumps(description, indent=1) + "\n").encode())
-        tokenizer = start.tokenizer if start else build_tokenizer(config.tokenizer, _captions(dataset))
+        tokenizer = start.tokenizer if start else build_tokenizer(config.tokenizer, _captions(parts))
     torch.manual_seed(config.seed)
     device = pick_device(config)
     model = config.model.build(tokenizer.vocab_size).to(device)
@@ -154,13 +157,12 @@ def _autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
     return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
 
 
-def describe_run(config: TrainConfig, dataset: Dataset) -> dict[str, Any]:
-    """Return run/config.json: every field of the config, and which dataset it is, by content and not by
+def describe_run(config: TrainConfig, parts: Sequence[Part]) -> dict[str, Any]:
+    """Return run/config.json: every field of the config, and which datasets they are, by content and not by
     place.
     """
-    manifest = dataset.manifest
-    identity = {"name": manifest.name, "num_pairs": manifest.num_pairs, "content_hash": manifest.content_hash}
-    description = {**to_json(config), "model": model_to_json(config.model), "dataset": identity}
+    model = model_to_json(config.model)
+    description = {**to_json(config), "model": model, "dataset": describe_mix(parts)}
     # Once through JSON, so that it equals what is read back from a checkpoint.
     plain: dict[str, Any] = json.loads(json.dumps(description))
     return plain
@@ -190,6 +192,7 @@ def _refuse_other_run(begun: dict[str, Any], asked: dict[str, Any], run_dir: Pat
         )
 
 
-def _captions(dataset: Dataset) -> Iterator[str]:
-    for shard in dataset.manifest.shards:
-        yield from dataset.read_index(shard, ["caption"])["caption"].to_pylist()
+def _captions(parts: Sequence[Part]) -> Iterator[str]:
+    for dataset in (part.dataset for part in parts):
+        for shard in dataset.manifest.shards:
+            yield from dataset.read_index(shard, ["caption"])["caption"].to_pylist()
