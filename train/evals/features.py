@@ -50,6 +50,15 @@ Sample = tuple[str, bytes, int | None]
 Decoded = NDArray[np.uint8] | str  # pixels (S, S, 3), or why there are none
 
 
+class NoPicturesError(ValueError):
+    """None of the pictures could be read; `bad_pictures` says why."""
+
+    def __init__(self, bad_pictures: tuple[str, ...]) -> None:
+        self.bad_pictures = bad_pictures
+        reason = bad_pictures[0] if bad_pictures else "there are none"
+        super().__init__(f"none of the pictures could be read. Next: check {reason}")
+
+
 def features_of(
     trained: TrainedModel, pictures: Pictures, cache: Path | None, batch_size: int = 256
 ) -> Features:
@@ -61,15 +70,14 @@ def features_of(
         cache: a folder for many such results, RUN/features (`CACHE`); None: keep nothing.
         batch_size: pictures the model takes at once.
 
-    All processes must call it, and all get all features. Raises ValueError where no picture can be read.
+    All processes must call it, and all get all features. Raises NoPicturesError where none can be read.
     """
     if cache is None or trained.fingerprint is None:
         features = _in_memory(trained, pictures, batch_size)
     else:
         features = _kept(trained, pictures, cache, batch_size)
     if not len(features):
-        reason = features.bad_pictures[0] if features.bad_pictures else "there are none"
-        raise ValueError(f"none of the pictures could be read. Next: check {reason}")
+        raise NoPicturesError(features.bad_pictures)
     return features
 
 
