@@ -12,6 +12,7 @@ import torch
 from tests.fakes import COLOURS, make_dataset, make_picture
 from tests.processes import run_together
 from tests.tiny_train import tiny_config
+from train.__main__ import main
 from train.checkpoint import load_checkpoint
 from train.config import EvalsConfig, SpeedConfig, TrainConfig
 from train.evals.zero_shot import ZeroShot
@@ -127,3 +128,19 @@ def test_data_that_are_not_there_are_named_before_the_run_begins(root: Path, tmp
     config = replace(CONFIG, evals=EvalsConfig(zero_shot=("cats=nowhere",)))
     with pytest.raises(ValueError, match=r"evals.zero_shot cats: there is nothing at nowhere. Next"):
         fit(config, root / "data", tmp_path / "run")
+
+
+@pytest.mark.parametrize(("weights", "end"), [("model", ""), ("averaged", "_averaged")])
+def test_the_command_evaluates_either_weights(root: Path, weights: str, end: str) -> None:
+    run = root / "evaluated"
+    flags = ["--run", str(run), "--data", str(root / "pictures"), "--name", weights, "--weights", weights]
+    assert main(["eval", "zero_shot", *flags]) == 0
+    found = json.loads((run / "evals" / f"zero_shot-{weights}.json").read_text())
+    assert found["weights"] == weights
+    assert found["top5"] == lines(run, evaluated=True)[-1][f"zero_shot/colours/top5{end}"]
+
+
+def test_averages_that_a_run_does_not_keep_cannot_be_evaluated(tmp_path: Path) -> None:
+    run = fit(tiny_config(num_epochs=1), make_dataset(tmp_path / "data"), tmp_path / "run")
+    with pytest.raises(ValueError, match=r"keeps no averaged weights. Next: --weights model, or train with"):
+        load_trained(run, "averaged")
