@@ -142,9 +142,7 @@ def test_retrieval_equals_the_slow_obvious_version(trained: TrainedModel, tmp_pa
             pixels = evaluation_pixels(dataset.read_picture(shard, row), trained.image_side_px)
             images.append(trained.image_features([pixels])[0])
     expected = slow_ranks(torch.stack(images).numpy(), torch.stack(texts).numpy(), np.array(of)).recalls()
-    request = Retrieval(
-        run=Path("unused"), data=data, name="shapes", prompt_prefix="a photo of", batch_size=5
-    )
+    request = Retrieval(run=tmp_path, data=data, name="shapes", prompt_prefix="a photo of", batch_size=5)
     result = request.evaluate(trained)
     assert result | expected == result
     assert (result["num_pictures"], result["num_captions"]) == (24, 48)
@@ -159,14 +157,15 @@ def test_plain_tars_have_a_caption_in_each_line(trained: TrainedModel, tmp_path:
                 member = tarfile.TarInfo(f"{number}.{suffix}")
                 member.size = len(data)
                 tar.addfile(member, io.BytesIO(data))
-    result = Retrieval(run=Path("unused"), data=tmp_path, name="tars").evaluate(trained)
+    result = Retrieval(run=tmp_path, data=tmp_path, name="tars").evaluate(trained)
     assert (result["num_pictures"], result["num_captions"]) == (3, 6)
 
 
 def test_a_share_is_the_same_pictures_each_time(trained: TrainedModel, tmp_path: Path) -> None:
-    request = Retrieval(run=Path("unused"), data=make_dataset(tmp_path, num_pairs=40), name="n", share=0.5)
-    found = [replace(request, batch_size=size).evaluate(trained) for size in (3, 256)]
-    assert found[0] == found[1]
+    data = make_dataset(tmp_path / "data", num_pairs=40)
+    request = Retrieval(run=tmp_path / "one", data=data, name="n", share=0.5)
+    found = [each.evaluate(trained) for each in (request, replace(request, run=tmp_path / "other"), request)]
+    assert found[0] == found[1] == found[2]
     assert 10 < found[0]["num_pictures"] < 30
 
 
@@ -175,7 +174,7 @@ def test_a_broken_picture_is_named_and_left_out_with_its_captions(
 ) -> None:
     pictures = [make_picture(number) for number in range(8)]
     data = make_dataset(tmp_path, pictures=[*pictures[:7], pictures[7][:700]])
-    result = Retrieval(run=Path("unused"), data=data, name="n").evaluate(trained)
+    result = Retrieval(run=tmp_path, data=data, name="n").evaluate(trained)
     (bad,) = result["bad_pictures"]
     assert "truncated" in bad
     assert (result["num_pictures"], result["num_captions"]) == (7, 7)
@@ -187,5 +186,8 @@ def test_a_request_that_cannot_be_met_is_refused(trained: TrainedModel, tmp_path
     with pytest.raises(ValueError, match="batch_size is 0"):
         Retrieval(run=tmp_path, data=tmp_path, name="n", batch_size=0)
     few = Retrieval(run=tmp_path, data=make_dataset(tmp_path / "data"), name="n", share=1e-9)
-    with pytest.raises(ValueError, match="has no pictures to look for"):
+    silent = Retrieval(run=tmp_path, data=make_dataset(tmp_path / "silent", captions=[" "] * 8), name="n")
+    with pytest.raises(ValueError, match="none of its pictures has a caption"):
+        silent.evaluate(trained)
+    with pytest.raises(ValueError, match="none of the pictures could be read"):
         few.evaluate(trained)

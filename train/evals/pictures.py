@@ -1,5 +1,6 @@
 """What an evaluation passes over: pictures in a fixed order, of datasets of ours, of folders, or labelled."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +30,12 @@ class PairPictures:
     """The pictures of a dataset of ours, or of indexed tars, without labels. Keys are those of its pairs."""
 
     dataset: Dataset
+    share: float = 1.0  # of them, chosen by a hash of their keys: the same ones each time
 
     def __iter__(self) -> Iterator[tuple[str, bytes, int | None]]:
         for shard in self.dataset.manifest.shards:
             rows = self.dataset.read_index(shard, ["key", "offset", "num_bytes"]).to_pylist()
+            rows = [row for row in rows if _place_of(row["key"]) < self.share]
             tar = self.dataset.tar_path(shard)
             for start in range(0, len(rows), _NUM_AT_ONCE):
                 some = rows[start : start + _NUM_AT_ONCE]
@@ -41,7 +44,13 @@ class PairPictures:
                     yield row["key"], data, None
 
     def identity(self) -> str:
-        return f"pairs {self.dataset.manifest.content_hash}"
+        some = "" if self.share == 1 else f", {self.share} of them by hash"
+        return f"pairs {self.dataset.manifest.content_hash}{some}"
+
+
+def _place_of(key: str) -> float:
+    """Return a number in [0, 1) that a key always has."""
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest()) / 2**64
 
 
 @dataclass(frozen=True)
