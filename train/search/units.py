@@ -136,8 +136,7 @@ class FilesUnit:
     def pictures(self) -> Iterator[Picture]:
         """Yield the pictures in the order of their names."""
         for path in self.files:
-            row = _file_row(self.root, path, _caption(path))
-            yield Picture(data=path.read_bytes(), row=row)
+            yield Picture(data=_bytes_of(path), row=_file_row(self.root, path, _caption(path)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,6 +185,15 @@ def _folder_units(root: Path, every_s: float) -> Iterator[Unit]:
         for path in files:
             if path.suffix.lower() in VIDEOS:
                 yield VideoUnit(root=root, path=path, every_s=every_s)
+
+
+def _bytes_of(path: Path) -> bytes:
+    """Return a file's bytes; none of one that may not be read, which is then named with those that hold no
+    picture."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def _file_row(root: Path, path: Path, caption: str) -> Row:
