@@ -33,10 +33,11 @@ class Batch:
 
 
 class PairReader:
-    """The pairs of one or several datasets, epoch after epoch without a gap: a batch may hold the end of one and the start
-    of the next, so that all batches have the same size and every epoch each pair exactly once. Only what is
-    left at the very end, less than a batch, is not learnt from. Of several processes each takes its share of
-    every batch, so that the batches are the same however many there are.
+    """The pairs of one or several datasets, epoch after epoch without a gap: a batch may hold the end of one
+    and the start of the next, so that all batches have the same size and every epoch each pair exactly once,
+    or what `data.passes` says (see `train.mix`). Only what is left at the very end, less than a batch, is not
+    learnt from. Of several processes each takes its share of every batch, so that the batches are the same
+    however many there are.
 
     A picture that cannot be decoded is left out of its batch, which is smaller by that much, and is named.
     """

@@ -1,9 +1,9 @@
 """One or several datasets as one stream of pairs, each without replacement.
 
-An epoch goes through each dataset as often as `data.passes` says: once, three times, or through a third of it,
-where the next epoch goes on. So the length of an epoch, and the share of each dataset in every batch, is passes
-times pairs. Counted in passes, since what a model overfits to is how often it has seen a pair; and an epoch of
-one dataset is what it always was.
+An epoch goes through each dataset as often as `data.passes` says: once, three times, or through a third of
+it, where the next epoch goes on. So the length of an epoch, and the share of each dataset in every batch, is
+passes times pairs. Counted in passes, since what a model overfits to is how often it has seen a pair; and an
+epoch of one dataset is what it always was.
 """
 
 import hashlib
@@ -49,12 +49,13 @@ def mix_of(datasets: Datasets, passes: Sequence[float] | None) -> tuple[Part, ..
     ordered = sorted(zip(given, factors, strict=True), key=lambda pair: _identity(pair[0]))
     places: dict[str, Path] = {}
     for dataset, _ in ordered:
-        first = places.setdefault(dataset.manifest.content_hash, dataset.root)
-        if first is not dataset.root:
+        content = dataset.manifest.content_hash
+        if content in places:
             raise ValueError(
-                f"{first} and {dataset.root} are the same dataset. "
+                f"{places[content]} and {dataset.root} are the same dataset. "
                 "Next: give it once, with --data.passes 2 to go through it twice"
             )
+        places[content] = dataset.root
         if not dataset.manifest.shards:
             raise ValueError(
                 f"{dataset.root} holds no pairs: python -m manifests show says what dropped them"
@@ -116,10 +117,10 @@ class MixedRows:
         return found
 
     def _of_epoch(self, epoch: int, places: range) -> Iterator[Row]:
-        bounds = (taken_before(place, self._sizes) for place in (places.start, places.stop))
+        starts, stops = (taken_before(place, self._sizes) for place in (places.start, places.stop))
         taken = [
             iter(rows.at(range(epoch * size + start, epoch * size + stop)))
-            for rows, size, start, stop in zip(self._rows, self._sizes, *bounds, strict=True)
+            for rows, size, start, stop in zip(self._rows, self._sizes, starts, stops, strict=True)
         ]
         if len(taken) == 1:
             return taken[0]

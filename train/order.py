@@ -3,7 +3,8 @@
 Shards are put into an order, and that is cut into windows of whole shards; the pairs of a window are shuffled
 together, and windows follow one another. A dataset of one window is shuffled as a whole.
 
-Several datasets take turns, as evenly as whole pairs allow: after any number of places each has had its share.
+Several datasets take turns, as evenly as whole pairs allow: after any number of places each has had its
+share.
 """
 
 from collections.abc import Sequence
@@ -66,8 +67,13 @@ def taker_of(place: int, sizes: Sequence[int]) -> int:
     >>> [taker_of(place, [4, 2]) for place in range(6)]
     [0, 0, 1, 0, 0, 1]
     """
-    pairs = zip(taken_before(place, sizes), taken_before(place + 1, sizes), strict=True)
-    return next(number for number, (before, after) in enumerate(pairs) if after > before)
+    total = sum(sizes)
+    for number, size in enumerate(sizes):
+        rest = place * (total - size) // total
+        if rest == (place + 1) * (total - size) // total:
+            return number
+        place, total = rest, total - size
+    raise ValueError("place is outside of every epoch")
 
 
 def rooms(sizes: Sequence[int], max_pairs: int) -> list[int]:
