@@ -12,8 +12,9 @@ from PIL import Image
 
 from tests.fakes import COLOURS, make_dataset, make_picture
 from tests.tiny_train import tiny_config
+from train.evals.captions import PROMPTS, class_features, read_templates
 from train.evals.labelled import open_labelled
-from train.evals.zero_shot import PROMPTS, ZeroShot, class_features, read_templates
+from train.evals.zero_shot import ZeroShot
 from train.loop import fit
 from train.trained import TrainedModel, load_trained
 from train.transforms import evaluation_pixels

@@ -6,7 +6,11 @@ The dataclass's fields become the flags of `python -m train eval <name>`.
 from pathlib import Path
 from typing import Any, Protocol
 
+from train.evals.bias import Bias
+from train.evals.calibration import Calibration
 from train.evals.retrieval import Retrieval
+from train.evals.robustness import Robustness
+from train.evals.templates import Templates
 from train.evals.zero_shot import ZeroShot
 from train.trained import TrainedModel
 
@@ -36,4 +40,8 @@ class Evaluation(Protocol):
 EVALS: dict[str, type[Evaluation]] = {
     "zero_shot": ZeroShot,
     "retrieval": Retrieval,
+    "robustness": Robustness,
+    "calibration": Calibration,
+    "bias": Bias,
+    "templates": Templates,
 }

@@ -2,143 +2,137 @@
 
 import base64
 import io
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
-import torch.nn.functional as F
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
-from manifests.places import Place
-from train.evals.feature_files import Features
-from train.evals.features import CACHE, features_of
-from train.evals.labelled import LabelledPictures, open_labelled
+from train.evals.classification import Classification, Classified
+from train.evals.intervals import fold_mean, wilson
+from train.evals.metrics import Metric, in_top, measure, unpack_labels
+from train.evals.published import published_rows
 from train.trained import TrainedModel
 
-PROMPTS = Path(__file__).with_name("prompts")
 NUM_ERRORS_SHOWN = 24
 THUMBNAIL_SIDE_PX = 96
 
 
 @dataclass(frozen=True, kw_only=True)
-class ZeroShot:
-    """Sort labelled pictures into their classes by captions alone: top-1, top-5, per class, and the
-    confusions.
+class ZeroShot(Classification):
+    """Sort labelled pictures into their classes by captions alone: the dataset's metric, top-1, top-5, per
+    class, and the confusions.
 
     Example: python -m train eval zero_shot --run runs/demo --data pictures/by_object --name objects
-    """
 
-    run: Path  # its newest checkpoint is evaluated
-    data: Place  # a folder per class, or webdataset tars with classnames.txt
-    name: str  # of the result: RUN/evals/zero_shot-<name>.json
-    templates: str = (
-        "simple"  # of train/evals/prompts, or a file: a JSON list, or one template per line, {} the class
-    )
-    classes: Path | None = (
-        None  # other class names: one per line in the order of the folders, or JSON by folder
-    )
-    batch_size: int = 256
+    A dataset of the paper, from its authors' files:
+    python -m train eval zero_shot --run runs/demo --dataset cifar10 --data data/cifar10 --name cifar10
+    """
 
     def evaluate(self, trained: TrainedModel) -> dict[str, Any]:
         """Return the contents of the result file. Raises ValueError for data or templates that are none."""
-        labelled = open_labelled(self.data, self.classes)
-        templates = read_templates(self.templates)
-        weights = class_features(trained, labelled.class_names, templates)  # (num_classes, embed_dim)
-        features = features_of(trained, labelled, self.run / CACHE, self.batch_size)
-        labels = torch.tensor(features.labels)
-        probabilities = _probabilities(torch.tensor(features.image), weights, trained.logit_scale())
-        predicted = probabilities.argmax(dim=-1)
-        best5 = probabilities.topk(min(5, len(weights)), dim=-1).indices  # (num_pictures, 5)
-        confusion = _confusion(labels, predicted, len(weights))
-        return {
+        folds = [self.classified(trained, fold) for fold in self.folds()]
+        measured = [measure(found.opened.metric, found.labels, found.logits) for found in folds]
+        value, interval = measured[0] if len(folds) == 1 else fold_mean([value for value, _ in measured])
+        first = folds[0]
+        result = {
             "data": str(self.data),
-            "num_pictures": len(labels),
-            "top1": (predicted == labels).double().mean().item(),
-            "top5": (best5 == labels[:, None]).any(dim=-1).double().mean().item(),
-            "class_names": list(labelled.class_names),
-            "per_class": _per_class(confusion, labelled.class_names),
-            "confusion": confusion.tolist(),
-            "templates": templates,
-            "errors": _worst_errors(labelled, labels, probabilities, features),
-            "bad_pictures": list(features.bad_pictures),
+            "num_pictures": sum(len(found.labels) for found in folds),
+            "metric": str(first.opened.metric),
+            "value": value,
+            "interval": list(interval),
+            "class_names": first.opened.class_names,
+            "templates": first.opened.templates,
+            "bad_pictures": [bad for found in folds for bad in found.bad_pictures],
         }
+        if len(folds) > 1:
+            result["values_of_folds"] = [value for value, _ in measured]
+        if self.dataset is not None:
+            rows = published_rows(self.dataset, "zero_shot")
+            result |= {"dataset": self.dataset, "split": self.split}
+            result["published"] = [asdict(row) for row in rows]
+        one_class = first.opened.metric is not Metric.MAP_11
+        return result | (_of_one_class(first, folds) if one_class else _of_several(first))
 
     def summary(self, result: dict[str, Any]) -> str:
-        """Return top-1 and top-5 of how many pictures, as one line."""
+        """Return the metric with its interval, of how many pictures, as one line."""
+        low, high = (f"{100 * bound:.1f}" for bound in result["interval"])
+        sure = f"({low} to {high})"
+        found = f"{result['metric'].replace('_', ' ')} {result['value']:.1%} {sure}"
+        if result["metric"] == Metric.ACCURACY:
+            found = f"top-1 {result['value']:.1%} {sure}, top-5 {result['top5']:.1%}"
         return (
-            f"{self.name}: top-1 {result['top1']:.1%}, top-5 {result['top5']:.1%} "
-            f"of {result['num_pictures']} pictures in {len(result['class_names'])} classes"
+            f"{self.name}: {found} of {result['num_pictures']} pictures "
+            f"in {len(result['class_names'])} classes"
         )
 
 
-def read_templates(name: str) -> list[str]:
-    """Return the templates of a file, or of train/evals/prompts by name. Raises ValueError if there are
-    none.
-    """
-    named = PROMPTS / f"{name}.json"
-    path = named if named.is_file() else Path(name)
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in PROMPTS.glob("*.json")))
-        raise ValueError(f"unknown templates {name!r}, known: {known}. Next: pass one of them, or a file")
-    text = path.read_text(encoding="utf-8")
-    templates = (
-        json.loads(text) if path.suffix == ".json" else [line for line in text.splitlines() if line.strip()]
-    )
-    wrong = [template for template in templates if template.count("{}") != 1]
-    if wrong or not templates:
-        raise ValueError(
-            f"{path}: templates without one {{}} for the class: {wrong or 'all'}. Next: correct them"
-        )
-    return list(templates)
+def _of_one_class(first: Classified, folds: Sequence[Classified]) -> dict[str, Any]:
+    """Return what follows where a picture has one class: of all folds together, errors of the first."""
+    labels = np.concatenate([found.labels for found in folds])
+    predicted = np.concatenate([found.logits.argmax(axis=1) for found in folds])
+    best5 = np.concatenate([in_top(found.labels, found.logits, 5) for found in folds])
+    names = first.opened.class_names
+    confusion = np.bincount(labels * len(names) + predicted, minlength=len(names) ** 2)
+    confusion = confusion.reshape(len(names), -1)  # how often each class (row) was taken for each (column)
+    right = predicted == labels
+    return {
+        "top1": float(right.mean()),
+        "top1_interval": list(wilson(int(right.sum()), len(right))),
+        "top5": float(best5.mean()),
+        "top5_interval": list(wilson(int(best5.sum()), len(best5))),
+        "per_class": _shares(names, confusion.diagonal(), confusion.sum(axis=1)),
+        "confusion": confusion.tolist(),
+        "errors": _worst_errors(first),
+    }
 
 
-def class_features(trained: TrainedModel, class_names: Sequence[str], templates: Sequence[str]) -> Tensor:
-    """Return (num_classes, embed_dim) of unit length: each the mean over its prompts' unit features."""
-    rows = []
-    for name in class_names:
-        features = trained.text_features([template.replace("{}", name) for template in templates])
-        rows.append(F.normalize(features.mean(dim=0), dim=-1))
-    return torch.stack(rows)
+def _of_several(found: Classified) -> dict[str, Any]:
+    """Return how many pictures show each class, where a picture may show several."""
+    shown, _ = unpack_labels(found.labels, len(found.opened.synonyms))
+    counts = shown.sum(axis=0).tolist()
+    return {"num_pictures_per_class": dict(zip(found.opened.class_names, counts, strict=True))}
 
 
-def _probabilities(image: Tensor, weights: Tensor, logit_scale: float) -> Tensor:
-    """Return (N, num_classes) of unit features (N, embed_dim)."""
-    return (logit_scale * image @ weights.t()).softmax(dim=-1)
-
-
-def _confusion(labels: Tensor, predicted: Tensor, num_classes: int) -> Tensor:
-    """Return how often each class (row) was taken for each (column)."""
-    return torch.bincount(labels * num_classes + predicted, minlength=num_classes**2).view(num_classes, -1)
-
-
-def _per_class(confusion: Tensor, class_names: Sequence[str]) -> dict[str, float]:
+def _shares(
+    names: Sequence[str], num_right: NDArray[np.int64], num_pictures: NDArray[np.int64]
+) -> dict[str, float]:
     """Return the accuracy of each class that has pictures."""
-    rows = zip(class_names, confusion.diagonal().tolist(), confusion.sum(dim=1).tolist(), strict=True)
-    return {name: num_right / num_pictures for name, num_right, num_pictures in rows if num_pictures}
+    rows = zip(names, num_right.tolist(), num_pictures.tolist(), strict=True)
+    return {name: right / num for name, right, num in rows if num}
 
 
-def _worst_errors(
-    labelled: LabelledPictures, labels: Tensor, probabilities: Tensor, features: Features
-) -> list[dict[str, Any]]:
+def _worst_errors(found: Classified) -> list[dict[str, Any]]:
     """Return the errors that the model was surest of, each with a small picture to look at."""
-    confidences, predicted = probabilities.max(dim=-1)
-    wrong = (predicted != labels).nonzero().flatten().tolist()
-    worst = sorted(wrong, key=lambda number: -confidences[number].item())[:NUM_ERRORS_SHOWN]
-    keys = {features.keys[number].as_py(): number for number in worst}
-    pictures = {keys[key]: data for key, data, _ in labelled if key in keys}
+    probabilities = found.probabilities()
+    confidences, predicted = probabilities.max(axis=1), probabilities.argmax(axis=1)
+    wrong = np.flatnonzero(predicted != found.labels).tolist()
+    worst = sorted(wrong, key=lambda number: -confidences[number])[:NUM_ERRORS_SHOWN]
+    pictures = _pictures(found, {found.keys[number] for number in worst})
+    names = found.opened.class_names
     return [
         {
-            "truth": labelled.class_names[labels[number]],
-            "predicted": labelled.class_names[predicted[number]],
-            "confidence": confidences[number].item(),
-            "thumbnail": _thumbnail(pictures[number]),
+            "truth": names[found.labels[number]],
+            "predicted": names[predicted[number]],
+            "confidence": float(confidences[number]),
+            "thumbnail": _thumbnail(pictures[found.keys[number]]),
         }
         for number in worst
     ]
+
+
+def _pictures(found: Classified, wanted: set[str]) -> dict[str, bytes]:
+    """Return the pictures of some keys; no picture after the last of them is read."""
+    pictures: dict[str, bytes] = {}
+    if wanted:
+        for key, data, _ in found.opened.pictures:
+            if key in wanted:
+                pictures[key] = data
+                if len(pictures) == len(wanted):
+                    break
+    return pictures
 
 
 def _thumbnail(data: bytes) -> str:
