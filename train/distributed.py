@@ -12,6 +12,7 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.constants import default_pg_timeout
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
@@ -32,10 +33,10 @@ def processes(device: torch.device) -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def join_processes(device_type: str, timeout: timedelta | None = None) -> None:
+def join_processes(device_type: str, timeout: timedelta = default_pg_timeout) -> None:
     """Find the processes that a launcher has started together with this one. Raises RuntimeError where they
     do not meet in time."""
-    store, own_rank, world = next(rendezvous("env://"))
+    store, own_rank, world = next(rendezvous("env://", timeout=timeout))
     # torchrun keeps one store over its restarts, and in it the addresses of processes that have died.
     attempt = PrefixStore(f"attempt-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
     # Gloo also beside NCCL, for the few numbers that live on the CPU.
