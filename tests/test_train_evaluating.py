@@ -68,7 +68,7 @@ def test_it_is_evaluated_before_the_first_step_at_epochs_ends_and_last(root: Pat
     found = lines(root / "evaluated", evaluated=True)
     assert [line["step"] for line in found] == [0, 2, 4, 6]
     names = {"zero_shot/colours/top1", "zero_shot/colours/top5_averaged"}
-    assert names | {"retrieval/pairs/text_to_image_recall_at_1"} <= found[0].keys()
+    assert names | {"retrieval/pairs/text_to_image/recall_at_1"} <= found[0].keys()
     assert found[0]["zero_shot/colours/top1"] == found[0]["zero_shot/colours/top1_averaged"]
 
 
@@ -108,7 +108,7 @@ def test_every_so_many_steps_is_another_choice(root: Path, tmp_path: Path) -> No
 def test_the_report_draws_what_was_found_on_the_way(root: Path) -> None:
     page = write_run_report(root / "evaluated").read_text()
     assert "colours (zero shot): share by step. top1 from " in page
-    assert "pairs (retrieval): share by step. image to text recall at 1 from " in page
+    assert "pairs image to text (retrieval, averaged weights): share by step. recall at 1 from " in page
 
 
 @pytest.mark.parametrize(

@@ -46,17 +46,18 @@ class Evaluations:
             return step % every_steps == 0
         return self._reader.epoch_of(step) != self._reader.epoch_of(step - 1)
 
-    def measure(self) -> Iterator[tuple[str, float]]:
-        """Yield the measures by name, such as zero_shot/objects/top1; those of averaged weights end in
-        _averaged. All processes must ask."""
+    def measure(self) -> Iterator[tuple[dict[str, float], str]]:
+        """Yield the measures of each evaluation by name, such as zero_shot/objects/top1, those of averaged
+        weights with _averaged at the end, and what it says in a line. All processes must ask."""
         trained = {"": evaluated(self._state, self._config, "model")}
         if self._state.ema:
             trained["_averaged"] = evaluated(self._state, self._config, "averaged")
         for end, model in trained.items():
             for kind, evaluation in self._evaluations:
                 result = evaluation.evaluate(model)
-                for name, value in _measures(result, MEASURES[kind]):
-                    yield f"{kind}/{evaluation.name}/{name}{end}", value
+                measures = _measures(result, MEASURES[kind])
+                named = {f"{kind}/{evaluation.name}/{name}{end}": value for name, value in measures}
+                yield named, f"{evaluation.summary(result)}{' (averaged weights)' if end else ''}"
 
 
 def evaluated(state: TrainState, config: TrainConfig, weights: Weights) -> TrainedModel:
@@ -102,6 +103,6 @@ def _measures(result: dict[str, Any], names: tuple[str, ...]) -> Iterator[tuple[
     for name in names:
         value = result[name]
         if isinstance(value, dict):
-            yield from ((f"{name}_{part}", float(number)) for part, number in value.items())
+            yield from ((f"{name}/{part}", float(number)) for part, number in value.items())
         else:
             yield name, float(value)

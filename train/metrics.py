@@ -93,8 +93,10 @@ class RunLog:
             return
         self._append("metrics", metrics)
         self._boards.scalars(metrics["step"], metrics)
-        said = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name != "step")
-        self._panel.say(f"step {metrics['step']}: {said}; {seconds:.1f} s")
+
+    def say(self, line: str) -> None:
+        """Show a line to who looks at the panel."""
+        self._panel.say(line)
 
     def is_evaluated(self, step: int) -> bool:
         """Return whether the measures of a step are logged. All processes must ask."""

@@ -110,8 +110,9 @@ class Oversight:
         step, started_s = self._state.step, time.perf_counter()
         self._watchdog.step()
         metrics: dict[str, float | int] = {"step": step}
-        for name, value in self._evaluations.measure():
-            metrics[name] = value
+        for measures, line in self._evaluations.measure():
+            metrics |= measures
+            self._log.say(f"step {step}: {line}")
             self._watchdog.step()
         seconds = time.perf_counter() - started_s
         self._meter.leave_out(seconds)

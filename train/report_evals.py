@@ -16,6 +16,7 @@ MAX_CLASSES_DRAWN = 30  # in a confusion matrix: more names than that cannot be 
 NUM_BARS = 20  # of classes; the others are folded
 NUM_WORST_CLASSES = 12
 NUM_ERRORS_SHOWN = 24
+AVERAGED = "_averaged"  # ends the names of what averaged weights gave
 CONFUSION_WIDTH = 700  # SVG units: two columns of the page
 
 Json = dict[str, Any]
@@ -47,24 +48,19 @@ def evaluation_section(place: int, result: Json) -> Section:
 
 
 def evaluation_curves(lines: Sequence[Json]) -> list[str]:
-    """Return a chart for each evaluation that a run made on its way, of all that it measured."""
-    names = list(dict.fromkeys(name for line in lines for name in line if "/" in name))
-    groups = dict.fromkeys(name.rpartition("/")[0] for name in names)
+    """Return charts of the shares that a run's evaluations found on its way: one for each evaluation, and
+    one for it by averaged weights."""
+    charts: dict[str, list[Series]] = {}
+    for name in dict.fromkeys(name for line in lines for name in line if "/" in name):
+        kind, *place, measure = name.removesuffix(AVERAGED).split("/")
+        title = f"{' '.join(place)} ({kind}{', averaged weights' if name.endswith(AVERAGED) else ''})"
+        points = [(line["step"], line[name]) for line in lines if name in line]
+        if not measure.endswith("rank"):
+            series = Series(name=measure.replace("_", " "), points=points)
+            charts.setdefault(title.replace("_", " "), []).append(series)
     return [
-        curves(
-            title=f"{group.partition('/')[2]} ({group.partition('/')[0].replace('_', ' ')})",
-            series=[
-                Series(
-                    name=name.rpartition("/")[2].replace("_", " "),
-                    points=[(line["step"], line[name]) for line in lines if name in line],
-                )
-                for name in names
-                if name.rpartition("/")[0] == group and "rank" not in name
-            ],
-            x_label="step",
-            y_label="share",
-        )
-        for group in groups
+        curves(title=title, series=series, x_label="step", y_label="share")
+        for title, series in charts.items()
     ]
 
 
