@@ -16,6 +16,7 @@ from train.__main__ import main
 from train.checkpoint import load_checkpoint
 from train.loop import fit
 from train.metrics import drop_lines_after
+from train.models import MODELS
 from train.oversight import TrainingError
 
 
@@ -64,6 +65,16 @@ def test_a_run_leaves_what_its_readers_expect(tmp_path: Path) -> None:
     assert checkpoints == ["latest", *kept]
     assert (run / "checkpoints" / "latest").read_text() == "step-00000006.pt\n"
     assert list((run / "tensorboard").iterdir())
+
+
+@pytest.mark.parametrize(("model", "precision"), [("clip_vit", "float32"), ("clip_resnet", "bfloat16")])
+def test_the_same_run_twice_has_the_same_curve_to_the_bit(model: str, precision: str, tmp_path: Path) -> None:
+    data = make_dataset(tmp_path / "data")
+    config = tiny_config(model=MODELS[model].tiny(), precision=precision, num_epochs=2)
+    other_threads = replace(config, data=replace(config.data, num_decode_threads=5))
+    one, other = fit(config, data, tmp_path / "one"), fit(other_threads, data, tmp_path / "other")
+    assert curve(one) == curve(other)
+    assert all(torch.equal(value, weights(other)[name]) for name, value in weights(one).items())
 
 
 def test_a_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
