@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from manifests.places import Place
 from train.evals.captions import class_features, read_templates, with_synonyms
 from train.evals.datasets import DATASETS, open_dataset
+from train.evals.datasets.webdataset import tars_of
 from train.evals.feature_files import Features
 from train.evals.features import CACHE, features_of
 from train.evals.labelled import open_labelled, read_names
@@ -117,10 +118,9 @@ class Classification:
         if self.dataset is None or self.fold is not None:
             return [self.fold or 1]
         known = DATASETS.get(self.dataset)
-        num = (
-            1 if known is None else known.num_test_folds if self.split == "test" else known.num_training_folds
-        )
-        return list(range(1, num + 1))
+        if known is None or tars_of(self.data, self.split):  # tars hold one fold, whichever that is
+            return [1]
+        return list(range(1, known.num_folds(self.split) + 1))
 
     def features(self, trained: TrainedModel, opened: Opened) -> Features:
         """Return the features of the pictures, from the run's cache if they are there."""

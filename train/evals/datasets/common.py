@@ -4,7 +4,6 @@ import hashlib
 import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,6 @@ from PIL import Image
 
 from train.evals.datasets.published import Sample
 
-T = TypeVar("T")
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".ppm")
 
 
@@ -49,9 +47,15 @@ def spaced(name: str) -> str:
     return name.replace("_", " ")
 
 
-def chosen(items: Iterable[T], num: int) -> list[T]:
-    """Return the `num` items whose hashes are lowest: the same everywhere, and like a draw."""
-    return sorted(items, key=lambda item: hashlib.sha256(_key(item).encode()).digest())[:num]
+def chosen(names: Iterable[str], num: int) -> list[str]:
+    """Return the `num` names whose hashes are lowest: the same everywhere, and like a draw."""
+    return sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())[:num]
+
+
+def chosen_pictures(pictures: Iterable[Path], num: int) -> list[Path]:
+    """Return `num` of a folder's pictures, by what the folder and they are called, wherever they lie."""
+    by_name = {f"{path.parent.name}/{path.name}": path for path in pictures}
+    return [by_name[name] for name in chosen(by_name, num)]
 
 
 def encoded(pixels: NDArray[np.uint8]) -> bytes:
@@ -59,8 +63,3 @@ def encoded(pixels: NDArray[np.uint8]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
-
-
-def _key(item: object) -> str:
-    """Return what an item is known by wherever the dataset lies."""
-    return "/".join(item.parts[-2:]) if isinstance(item, Path) else str(item)

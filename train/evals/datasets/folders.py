@@ -5,7 +5,7 @@ from pathlib import Path
 
 from scipy.io import loadmat
 
-from train.evals.datasets.common import chosen, folders_of, lines, pictures_in, read_listed, spaced
+from train.evals.datasets.common import chosen_pictures, folders_of, lines, pictures_in, read_listed, spaced
 from train.evals.datasets.published import Sample
 
 # Folders in the order of the paper's class list, with words for them.
@@ -21,7 +21,7 @@ EUROSAT = {
     "Industrial": "industrial buildings",
     "Highway": "highway or road",
 }
-DEVKIT = Path("ILSVRC2012_devkit_t12/data")
+DEVKIT = "ILSVRC2012_devkit_t12/data"
 CALTECH101 = {
     "BACKGROUND_Google": "background",
     "Faces": "off-center face",
@@ -40,17 +40,9 @@ def read_caltech101(root: Path, split: str, fold: int) -> Iterator[Sample]:
     """Yield 30 pictures a class for training, and all others for testing."""
     for label, name in enumerate(folders_of(root / "101_ObjectCategories")):
         pictures = pictures_in(root / "101_ObjectCategories" / name)
-        training = set(chosen(pictures, 30))
+        training = set(chosen_pictures(pictures, 30))
         wanted = [path for path in pictures if (path in training) == (split == "train")]
         yield from read_listed((path, label) for path in wanted)
-
-
-def country211_classes(root: Path) -> list[str]:
-    """Raise ValueError: the folders are codes of countries, of which only CLIP's own file has the names."""
-    raise ValueError(
-        f"{root}/country211 has codes of countries for classes. Next: pass their names by --prompts FILE, "
-        f"a copy of data/prompts.md of CLIP's repository, or by --classes FILE"
-    )
 
 
 def read_country211(root: Path, split: str, fold: int) -> Iterator[Sample]:
@@ -61,7 +53,7 @@ def read_country211(root: Path, split: str, fold: int) -> Iterator[Sample]:
 def read_eurosat(root: Path, split: str, fold: int) -> Iterator[Sample]:
     """Yield 1,000 pictures a class for training and 500 others for testing."""
     for label, name in enumerate(EUROSAT):
-        pictures = chosen(pictures_in(root / "2750" / name), 1500)
+        pictures = chosen_pictures(pictures_in(root / "2750" / name), 1500)
         cut = len(pictures) * 2 // 3
         yield from read_listed(
             (path, label) for path in sorted(pictures[:cut] if split == "train" else pictures[cut:])
@@ -77,7 +69,7 @@ def read_resisc45(root: Path, split: str, fold: int) -> Iterator[Sample]:
     """Yield a tenth of each class for training, and nine tenths for testing."""
     for label, name in enumerate(folders_of(root / "NWPU-RESISC45")):
         pictures = pictures_in(root / "NWPU-RESISC45" / name)
-        training = set(chosen(pictures, len(pictures) // 10))
+        training = set(chosen_pictures(pictures, len(pictures) // 10))
         wanted = [path for path in pictures if (path in training) == (split == "train")]
         yield from read_listed((path, label) for path in wanted)
 

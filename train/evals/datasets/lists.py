@@ -13,7 +13,7 @@ VOC2007 = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "dog", "horse"),
     *("motorbike", "person", "sheep", "sofa", "diningtable", "pottedplant", "train", "tvmonitor"),
 )
-AIRCRAFT = Path("fgvc-aircraft-2013b/data")
+AIRCRAFT = "fgvc-aircraft-2013b/data"
 
 
 def birdsnap_classes(root: Path) -> list[str]:

@@ -64,9 +64,14 @@ class Published:
         """Raise ValueError for a split or a fold that the dataset does not have."""
         if split not in self.splits:
             raise ValueError(f"{name} has no split {split!r}, known: {', '.join(self.splits)}")
-        num_folds = self.num_test_folds if split == "test" else self.num_training_folds
-        if not 1 <= fold <= num_folds:
-            raise ValueError(f"{name} has {num_folds} folds of its {split} split, not fold {fold}")
+        if not 1 <= fold <= self.num_folds(split):
+            raise ValueError(
+                f"{name} has {self.num_folds(split)} folds of its {split} split, not fold {fold}"
+            )
+
+    def num_folds(self, split: str) -> int:
+        """Return how many official folds a split has."""
+        return self.num_test_folds if split == "test" else self.num_training_folds
 
     def words(
         self, name: str, root: Path, prompts: Path | None, class_names: list[str] | None

@@ -11,7 +11,7 @@ import numpy as np
 from train.evals.datasets.common import encoded, lines
 from train.evals.datasets.published import Sample
 
-UCF_LISTS = Path("ucfTrainTestlist")
+UCF_LISTS = "ucfTrainTestlist"
 
 
 def ucf101_classes(root: Path) -> list[str]:
