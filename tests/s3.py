@@ -31,6 +31,8 @@ class S3:
     seed: int = 0
     requests: Counter[str] = field(default_factory=Counter)
     """By method."""
+    num_bytes: int = 0
+    """Of the answers' bodies."""
     faults: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -151,6 +153,7 @@ async def _relay(
                 await writer.drain()
                 return
             await asyncio.sleep(SLOW_S if fault == "slow" else 0)
+            s3.num_bytes += len(content)
             writer.write(answer + content)
             await writer.drain()
     except (OSError, asyncio.IncompleteReadError, TimeoutError):

@@ -82,9 +82,10 @@ LAYERS = {
             "watch",
             "boards",
         },
-        {"flops", "order", "plain_tars"},
-        {"meter", "rows"},
-        {"mix"},
+        {"flops", "order", "plain_tars", "cache_folder"},
+        {"meter", "shard_cache"},
+        {"rows"},
+        {"mix", "reading"},
         {
             "interchange",
             "optim",

@@ -46,8 +46,8 @@ def places(tmp_path: Path) -> list[Path]:
     return [made(tmp_path, name, size, first) for first, (name, size) in enumerate(sizes.items())]
 
 
-def mixed(passes: tuple[float, ...] | None, batch_size: int = 4, **changes: int) -> TrainConfig:
-    data = DataConfig(batch_size=batch_size, min_crop_share=0.5, passes=passes, **changes)
+def mixed(passes: tuple[float, ...] | None, batch_size: int = 4, window: int = 1000) -> TrainConfig:
+    data = DataConfig(batch_size=batch_size, min_crop_share=0.5, passes=passes, max_window_pairs=window)
     return tiny_config(data=data, ledger=True, num_epochs=4)
 
 
@@ -78,11 +78,9 @@ def test_datasets_take_turns_and_none_is_ever_ahead_of_its_share(sizes: list[int
     assert counted == taken_before(total, sizes) == sizes
 
 
-@pytest.mark.parametrize("max_window_pairs", [5, 1000])
-def test_an_epoch_goes_through_each_dataset_as_often_as_asked(
-    places: list[Path], max_window_pairs: int
-) -> None:
-    pairs = reader(places, mixed((1, 0.4, 3), batch_size=2, max_window_pairs=max_window_pairs))
+@pytest.mark.parametrize("window", [5, 1000])
+def test_an_epoch_goes_through_each_dataset_as_often_as_asked(places: list[Path], window: int) -> None:
+    pairs = reader(places, mixed((1, 0.4, 3), batch_size=2, window=window))
     assert [pairs.num_steps(epochs) for epochs in (1, 2, 5)] == [11, 23, 57]  # 12 + 2 + 9 pairs
     seen = keys(pairs, 57)
     for epoch in range(4):

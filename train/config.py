@@ -59,6 +59,8 @@ class DataConfig:
     passes: tuple[float, ...] | None = (
         None  # of an epoch through each dataset of --data, in their order: 1 1 0.3; None: one through each
     )
+    cache: Path | None = None  # folder of this machine in which shards are kept that lie elsewhere
+    cache_gb: float = 100.0  # that the folder never exceeds; what was not used for longest is thrown out
     extra_captions: bool = False  # take one of a picture's captions by chance, those of its copies too
     max_bad_pictures: int | None = None  # that a process leaves out before it ends the run; None: any number
 
@@ -75,6 +77,7 @@ class DataConfig:
             self.num_decode_threads >= 1, "data.num_decode_threads", self.num_decode_threads, "at least 1"
         )
         _require(self.max_window_pairs >= 1, "data.max_window_pairs", self.max_window_pairs, "at least 1")
+        _require(self.cache_gb > 0, "data.cache_gb", self.cache_gb, "above 0")
         positive = self.passes is None or (bool(self.passes) and all(value > 0 for value in self.passes))
         _require(positive, "data.passes", self.passes, "above 0, one for each dataset")
         _require(
@@ -126,15 +129,16 @@ class EvalsConfig:
     """What a run is evaluated on while it goes on: its weights, and their averages where it keeps them."""
 
     zero_shot: tuple[str, ...] = ()  # NAME=PLACE of labelled pictures
+    datasets: tuple[str, ...] = ()  # NAME=PLACE of the paper's, as `eval zero_shot --dataset NAME` takes them
     retrieval: tuple[str, ...] = ()  # NAME=PLACE of a dataset or of plain tars
-    templates: str = "simple"  # of zero_shot: a name of train/evals/prompts, or a file
+    templates: str | None = None  # a name of train/evals/prompts, or a file; None: the dataset's, or "simple"
     every_steps: int | None = (
         None  # None: at the end of every epoch; also before the first step and at the end
     )
 
     def __post_init__(self) -> None:
-        for kind in ("zero_shot", "retrieval"):
-            entries = getattr(self, kind)
+        for kind, others in (("zero_shot", self.datasets), ("datasets", ()), ("retrieval", ())):
+            entries = getattr(self, kind) + others
             names = [entry.partition("=")[0] for entry in entries]
             whole = all(re.fullmatch(r"[\w.-]+=.+", entry) for entry in entries)
             apart = whole and len(set(names)) == len(names)

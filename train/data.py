@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from manifests.storage import read_ranges
-from train.config import TrainConfig
+from train.config import DataConfig, TrainConfig
 from train.distributed import share_of
 from train.mix import Datasets, MixedRows, mix_of, shares
+from train.reading import read_pictures
 from train.rows import Row
+from train.shard_cache import ShardCache
 from train.tokenizer import Tokenizer, encode
 from train.transforms import PICTURE_ERRORS, random_bytes, stack, training_pixels
 
@@ -51,7 +52,8 @@ class PairReader:
         num_processes: int = 1,
     ) -> None:
         self._parts = mix_of(datasets, config.data.passes)
-        self._rows = MixedRows(self._parts, config.data, config.seed)
+        self._cache = _cache(config.data)
+        self._rows = MixedRows(self._parts, config.data, config.seed, self._cache)
         self._tokenizer = tokenizer
         self._config = config
         self.batch_size = config.data.batch_size
@@ -112,8 +114,7 @@ class PairReader:
 
     def _load(self, step: int, rows: list[Row]) -> Batch:
         pictures, captions, keys, bad_pictures = [], [], [], []
-        places = [(row.tar, row.offset, row.offset + row.num_bytes) for row in rows]
-        for row, data in zip(rows, read_ranges(places), strict=True):
+        for row, data in zip(rows, read_pictures(rows, self._cache), strict=True):
             try:
                 pictures.append(self._pixels(row, data))
                 captions.append(self._caption(row))
@@ -142,3 +143,7 @@ class PairReader:
         # Not the bytes that decide the crop, or a caption would always come with the same part of it.
         chance = random_bytes(self._config.seed, row.epoch, f"caption {row.key}")
         return row.captions[int.from_bytes(chance, "little") % len(row.captions)]
+
+
+def _cache(config: DataConfig) -> ShardCache | None:
+    return None if config.cache is None else ShardCache(config.cache, int(config.cache_gb * 1e9))

@@ -16,6 +16,7 @@ from manifests.store import Dataset
 from train.config import DataConfig
 from train.order import rooms, seed_of, taken_before, taker_of
 from train.rows import EpochRows, Row
+from train.shard_cache import ShardCache
 
 Datasets = Dataset | Sequence[Dataset]
 
@@ -92,7 +93,9 @@ def shares(parts: Sequence[Part]) -> list[float]:
 class MixedRows:
     """All epochs of a mix, one after the other: place p is place p % num_pairs of epoch p // num_pairs."""
 
-    def __init__(self, parts: Sequence[Part], config: DataConfig, seed: int) -> None:
+    def __init__(
+        self, parts: Sequence[Part], config: DataConfig, seed: int, cache: ShardCache | None = None
+    ) -> None:
         self._sizes = [part.num_pairs for part in parts]
         self.num_pairs = sum(self._sizes)
         windows = rooms([part.dataset.manifest.num_pairs for part in parts], config.max_window_pairs)
@@ -102,7 +105,8 @@ class MixedRows:
                 seed=seed_of(seed, number),
                 max_window_pairs=window,
                 extra_captions=config.extra_captions,
-                source=part.name if len(parts) > 1 else "",
+                name=part.name if len(parts) > 1 else "",
+                cache=cache,
             )
             for number, (part, window) in enumerate(zip(parts, windows, strict=True))
         ]

@@ -4,17 +4,19 @@ from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from manifests.schema import Shard
-from manifests.storage import read_schema
+from manifests.storage import is_local, open_parquet
 from manifests.store import Dataset
+from train.cache_folder import Source
 from train.order import Window, shuffled, windows
+from train.shard_cache import ShardCache
 
 _COLUMNS = ["key", "offset", "num_bytes", "caption"]
 _EXTRA = "extra_captions"
@@ -28,7 +30,7 @@ class Row:
     source: str  # the name of its dataset where there are several
     key: str
     captions: tuple[str, ...]  # one, or also those of copies that were dropped
-    tar: Path
+    tar: Source
     offset: int
     num_bytes: int
 
@@ -42,10 +44,19 @@ class EpochRows:
     """All epochs of a dataset one after the other: place p is pair p % num_pairs of epoch p // num_pairs."""
 
     def __init__(
-        self, dataset: Dataset, *, seed: int, max_window_pairs: int, extra_captions: bool, source: str = ""
+        self,
+        dataset: Dataset,
+        *,
+        seed: int,
+        max_window_pairs: int,
+        extra_captions: bool,
+        name: str = "",
+        cache: ShardCache | None = None,
     ) -> None:
         self._dataset, self._seed, self._extra_captions = dataset, seed, extra_captions
-        self._source = source
+        self._name = name  # where there are several
+        self._cache = None if is_local(dataset.root) else cache
+        self._tar = lru_cache(10_000)(self._tar_of)
         self._shards = dataset.manifest.shards
         sizes = [shard.num_pairs for shard in self._shards]
         self._first_rows = np.cumsum([0, *sizes])
@@ -75,10 +86,23 @@ class EpochRows:
         if (epoch, number) not in self._loaded:
             window = self._windows(epoch)[number]
             self._loaded[epoch, number] = self._thread.submit(self._read, epoch, window)
+            self._want()
         self._loaded.move_to_end((epoch, number))
         while len(self._loaded) > 2:
             self._loaded.popitem(last=False)
         return self._loaded[epoch, number]
+
+    def _want(self) -> None:
+        """Have the shards fetched of the window that is read now and of the next."""
+        if self._cache:
+            shards = [self._windows(epoch)[number].shards for epoch, number in list(self._loaded)[-2:]]
+            self._cache.want(id(self), [self._tar(shard) for window in shards for shard in window])
+
+    def _tar_of(self, number: int) -> Source:
+        shard = self._shards[number]
+        # Tars without a manifest of their own have a name in place of a hash.
+        is_hashed = self._dataset.manifest.code_version != ""
+        return Source(path=self._dataset.tar_path(shard), record=shard.tar, is_hashed=is_hashed)
 
     def _read(self, epoch: int, window: Window) -> "_Loaded":
         if self._table[0] != window.shards:
@@ -90,22 +114,24 @@ class EpochRows:
         return _Loaded(table=self._table[1], order=order)
 
     def _read_shard(self, shard: Shard, number: int) -> pa.Table:
-        columns = list(_COLUMNS)
-        if self._extra_captions and _EXTRA in read_schema(self._dataset.root / shard.index.path).names:
-            columns.append(_EXTRA)
-        table = self._dataset.read_index(shard, columns)
+        path = self._dataset.root / shard.index.path
+        index = self._cache.whole(Source(path=path, record=shard.index)) if self._cache else None
+        with open_parquet(path) if index is None else pq.ParquetFile(pa.BufferReader(index)) as file:
+            columns = list(_COLUMNS)
+            if self._extra_captions and _EXTRA in file.schema_arrow.names:
+                columns.append(_EXTRA)
+            table = file.read(columns=columns).select(columns)
         if self._extra_captions and _EXTRA not in columns:  # a dataset of an early version
             table = table.append_column(_EXTRA, pa.nulls(len(table), pa.list_(pa.string())))
         return table.append_column("shard", pa.array(np.full(len(table), number, np.int32)))
 
     def _row(self, epoch: int, row: dict[str, Any]) -> Row:
-        shard = self._shards[row["shard"]]
         return Row(
             epoch=epoch,
-            source=self._source,
+            source=self._name,
             key=row["key"],
             captions=(row["caption"], *(row.get(_EXTRA) or ())),
-            tar=self._dataset.tar_path(shard),
+            tar=self._tar(row["shard"]),
             offset=row["offset"],
             num_bytes=row["num_bytes"],
         )

@@ -29,6 +29,7 @@ from train.tokenizer import Tokenizer, build_tokenizer, load_tokenizer
 # These may change from one start of a run to the next, because the curve does not depend on them.
 _FREE = (
     *("data.num_decode_threads", "data.micro_batch_size", "data.max_bad_pictures", "parallel", "ledger"),
+    "data.cache",
     "data.passes",  # in another order of --data they are others; what counts stands in `dataset`
     *("speed.compile", "speed.recompute"),
     *("checkpoint_every_steps", "checkpoint_form", "num_checkpoints_kept", "init"),
