@@ -41,7 +41,7 @@ def mix_of(datasets: Datasets, passes: Sequence[float] | None) -> tuple[Part, ..
     Raises ValueError for a dataset without pairs, the same one twice, or another number of `passes`.
     """
     given = [datasets] if isinstance(datasets, Dataset) else list(datasets)
-    factors = [1.0] * len(given) if passes is None else list(passes)
+    factors = [1.0] * len(given) if passes is None else [float(value) for value in passes]
     if len(factors) != len(given):
         raise ValueError(
             f"data.passes are {len(factors)}, --data are {len(given)}. "
