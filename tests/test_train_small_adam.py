@@ -20,16 +20,20 @@ from train.loop import fit
 from train.optim import build_optimizer, halve_text_weights
 from train.parallel import Towers
 from train.plan_memory import state_bytes
-from train.small_adam import _first, round_by_chance
+from train.small_adam import SmallAdamW, _first, random_bits, round_by_chance
 
 SMALL = OptimConfig(peak_lr=1e-2, num_warmup_steps=2, statistics="bfloat16")
 SMALLEST = replace(SMALL, text_weights="bfloat16")
 
 
+def rounded_by(values: torch.Tensor, salt: int, first: int = 0) -> torch.Tensor:
+    return round_by_chance(values, random_bits(salt, first, values.numel(), values.device) & 0xFFFF)
+
+
 @pytest.mark.parametrize("value", [1.001, -1.001, 3e-9, 65_000.4])
 def test_rounding_is_right_on_average(value: float) -> None:
     values = torch.full((100_000,), value)
-    rounded = round_by_chance(values, salt=7)
+    rounded = rounded_by(values, salt=7)
     down, up = rounded.min().item(), rounded.max().item()
     assert down < value < up
     share_up = (rounded == rounded.max()).float().mean().item()
@@ -38,7 +42,7 @@ def test_rounding_is_right_on_average(value: float) -> None:
 
 def test_salts_round_differently_and_the_same_salt_alike() -> None:
     values = torch.full((100_000,), 1.0 + 2**-9)  # a quarter of the way up
-    one, again, other = (round_by_chance(values, salt) == 1 for salt in (1, 1, 2))
+    one, again, other = (rounded_by(values, salt) == 1 for salt in (1, 1, 2))
     assert torch.equal(one, again)
     assert (one & other).float().mean().item() == pytest.approx(0.75**2, abs=0.01)
 
@@ -47,15 +51,17 @@ def test_what_bfloat16_holds_stays_as_it_is() -> None:
     values = torch.tensor([0.0, -0.0, 1.0, -2.5, 3e38, float("inf"), -float("inf")])
     held = values.bfloat16().float()
     for salt in range(20):
-        torch.testing.assert_close(round_by_chance(held, salt).float(), held, rtol=0, atol=0)
-    assert round_by_chance(torch.tensor([float("nan")]), 1).isnan().all()
+        torch.testing.assert_close(rounded_by(held, salt).float(), held, rtol=0, atol=0)
+    no_numbers = torch.tensor([0x7FC00000, 0x7FFFFFFF, -0x400000], dtype=torch.int32).view(torch.float32)
+    for bits in (0, 0xFFFF):
+        assert round_by_chance(no_numbers, torch.full((3,), bits, dtype=torch.int32)).isnan().all()
 
 
 def test_what_is_too_small_for_a_step_of_bfloat16_adds_up() -> None:
     weights = torch.ones(10_000)
     nearest = weights.bfloat16()
     for salt in range(100):
-        weights = round_by_chance(weights - 1e-4, salt).float()
+        weights = rounded_by(weights - 1e-4, salt).float()
         nearest = (nearest.float() - 1e-4).bfloat16()
     assert weights.mean().item() == pytest.approx(0.99, abs=2e-4)
     assert nearest.mean().item() == 1.0
@@ -76,6 +82,27 @@ def test_steps_follow_those_of_the_whole_adam() -> None:
         ended.append(model.weight.detach())
     moved = (ended[0] - start).norm()
     assert (ended[1] - ended[0]).norm() < 0.02 * moved
+
+
+def test_both_halves_of_the_bits_are_as_random_and_have_nothing_in_common() -> None:
+    bits = random_bits(7, 0, 100_000, torch.device("cpu"))
+    halves = torch.stack([bits & 0xFFFF, (bits >> 16) & 0xFFFF]).double()
+    assert halves.mean(dim=1).tolist() == pytest.approx([32_767.5] * 2, abs=300)  # five standard deviations
+    assert torch.corrcoef(halves)[0, 1].abs().item() < 0.016
+
+
+def test_blocks_and_layouts_of_memory_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, gradient = torch.randn(8, 6, 5, 5), torch.randn(8, 6, 5, 5)
+    ended = []
+    for block, layout in ((1 << 16, torch.contiguous_format), (7, torch.channels_last)):
+        monkeypatch.setattr("train.small_adam._BLOCK", block)
+        weights = torch.nn.Parameter(start.clone(memory_format=layout))
+        optimizer = SmallAdamW([weights], lr=0.1, betas=(0.9, 0.98), eps=1e-6)
+        for _ in range(3):
+            weights.grad = gradient.clone(memory_format=layout)
+            optimizer.step()
+        ended.append(weights.detach())
+    torch.testing.assert_close(*ended, rtol=0, atol=0)
 
 
 def test_it_takes_half_the_memory_that_is_said() -> None:
@@ -144,13 +171,14 @@ def rows_rounded(folder: Path) -> None:
     with processes(torch.device("cpu")):
         mesh = init_device_mesh("cpu", (num_processes(),))
         spread = distribute_tensor(torch.full((5, 1000), 1.001), mesh, [Shard(0)])
-        torch.save(round_by_chance(spread.to_local(), 7, _first(spread)), folder / f"{rank()}.pt")
+        own = spread.to_local().flatten()
+        torch.save(rounded_by(own, 7, _first(spread)), folder / f"{rank()}.pt")
 
 
 def test_rows_are_rounded_alike_wherever_they_lie(tmp_path: Path) -> None:
     run_together(3, rows_rounded, tmp_path)  # 2, 2 and 1 rows
     rounded = torch.cat([torch.load(tmp_path / f"{number}.pt") for number in range(3)])
-    torch.testing.assert_close(rounded, round_by_chance(torch.full((5, 1000), 1.001), 7), rtol=0, atol=0)
+    torch.testing.assert_close(rounded, rounded_by(torch.full((5000,), 1.001), 7), rtol=0, atol=0)
 
 
 def test_weights_in_bfloat16_need_what_goes_with_them(tmp_path: Path) -> None:

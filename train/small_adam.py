@@ -3,7 +3,7 @@ what is too small for a step of bfloat16 adds up all the same.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -12,23 +12,33 @@ from torch.distributed.tensor import DTensor
 from torch.optim.optimizer import ParamsT
 
 _STATISTICS = ("exp_avg", "exp_avg_sq")
+_BLOCK = 1 << 16  # values: a CPU's caches then hold what is between the operations
 
 
-def round_by_chance(values: Tensor, salt: int, first: int = 0) -> Tensor:
-    """Return float32 values in bfloat16, up or down with the chances that make the mean right.
-
-    The chance is a hash of the salt and the value's place, counted from `first` (murmur3's finaliser), so
-    that a run goes on to the bit from a checkpoint, and any number of processes round the same values alike.
+def random_bits(salt: int, first: int, num: int, device: torch.device) -> Tensor:
+    """Return (num,) int32 of 32 random bits each: hashes of the salt and the places from `first` on
+    (murmur3's finaliser). So a run goes on to the bit from a checkpoint, and any number of processes round
+    the same values alike.
     """
     # Salts that follow one another must not hash the same numbers in another order.
     far = int.from_bytes(hashlib.blake2b(str(salt).encode(), digest_size=4).digest()) & 0x7FFFFFFF
-    x = torch.arange(first, first + values.numel(), dtype=torch.int32, device=values.device) ^ far
+    x = torch.arange(first, first + num, dtype=torch.int32, device=device).bitwise_xor_(far)
     for shift, factor in ((16, -0x7A143595), (13, -0x3D4D51CB)):
-        x = (x ^ ((x >> shift) & (2 ** (32 - shift) - 1))) * factor
-    noise = (x ^ (x >> 16)) & 0xFFFF
-    # The low half of a float32 is what bfloat16 leaves out: a carry from there rounds up.
-    rounded = ((values.contiguous().view(torch.int32) + noise.view_as(values)) & -0x10000).view(torch.float32)
-    return torch.where(values.isfinite(), rounded, values).bfloat16()
+        x ^= (x >> shift) & (2 ** (32 - shift) - 1)
+        x *= factor
+    x ^= (x >> 16) & 0xFFFF
+    return x
+
+
+def round_by_chance(values: Tensor, bits: Tensor) -> Tensor:
+    """Return float32 values in bfloat16, up or down with the chances that make the mean right.
+
+    `bits`, of the same shape, are random numbers from 0 to 65,535: the low half of a float32 is what bfloat16
+    leaves out, and a carry from there rounds up.
+    """
+    # Infinity has nothing there to carry from. What GPUs write for no number has only ones there.
+    rounded = (values.view(torch.int32).clamp(max=0x7FFF0000) + bits).bitwise_and_(-0x10000)
+    return rounded.view(torch.float32).bfloat16()
 
 
 class SmallAdamW(torch.optim.Optimizer):
@@ -60,18 +70,47 @@ class SmallAdamW(torch.optim.Optimizer):
             # torch brings what it loads to the parameter's type, which loses nothing.
             state[name] = state[name].bfloat16()
         state["step"] += 1
-        step, (beta1, beta2), lr = int(state["step"]), group["betas"], float(group["lr"])
-        weights, gradient = _local(parameter), _local(parameter.grad).float()
-        mean, square = (_local(state[name]) for name in _STATISTICS)
-        new_mean = mean.float().lerp_(gradient, 1 - beta1)
-        new_square = square.float().mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-        divisor = (new_square / (1 - beta2**step)).sqrt_().add_(group["eps"])
-        new = weights.float() * (1 - lr * group["weight_decay"])
-        new.addcdiv_(new_mean, divisor, value=-lr / (1 - beta1**step))
-        salt, first = 3 * (step * 1_000_003 + number), _first(parameter)
-        mean.copy_(round_by_chance(new_mean, salt, first))
-        square.copy_(round_by_chance(new_square, salt + 1, first))
-        weights.copy_(round_by_chance(new, salt + 2, first) if weights.dtype == torch.bfloat16 else new)
+        tensors = [_local(tensor) for tensor in (parameter, parameter.grad, *map(state.get, _STATISTICS))]
+        flat = [tensor.contiguous().view(-1) for tensor in tensors]
+        step, first = int(state["step"]), _first(parameter)
+        for part in _blocks(flat[0]):
+            weights, gradient, mean, square = (tensor[part] for tensor in flat)
+            _update_block(group, step, number, first + part.start, weights, gradient, mean, square)
+        for tensor, changed in zip(tensors, flat, strict=True):
+            if tensor.data_ptr() != changed.data_ptr():  # it was not contiguous
+                tensor.copy_(changed.view_as(tensor))
+
+
+def _update_block(
+    group: dict[str, Any],
+    step: int,
+    number: int,
+    first: int,
+    weights: Tensor,
+    gradient: Tensor,
+    mean: Tensor,
+    square: Tensor,
+) -> None:
+    """Take the step of values (n,) of parameter `number`, the first of them at place `first` of it."""
+    (beta1, beta2), lr = group["betas"], float(group["lr"])
+    gradient = gradient.float()
+    new_mean = mean.float().lerp_(gradient, 1 - beta1)
+    new_square = square.float().mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+    divisor = (new_square / (1 - beta2**step)).sqrt_().add_(group["eps"])
+    salt, num, device = 2 * (step * 1_000_003 + number), len(weights), weights.device
+    bits = random_bits(salt, first, num, device)
+    mean.copy_(round_by_chance(new_mean, bits & 0xFFFF))
+    square.copy_(round_by_chance(new_square, (bits >> 16) & 0xFFFF))
+    new = weights.float() if weights.dtype == torch.bfloat16 else weights
+    new.mul_(1 - lr * group["weight_decay"]).addcdiv_(new_mean, divisor, value=-lr / (1 - beta1**step))
+    if new is not weights:
+        weights.copy_(round_by_chance(new, random_bits(salt + 1, first, num, device) & 0xFFFF))
+
+
+def _blocks(values: Tensor) -> Iterator[slice]:
+    """Yield the parts of (n,) values to compute at a time: all on a GPU, what fits into a CPU's caches."""
+    size = _BLOCK if values.device.type == "cpu" else max(len(values), 1)
+    return (slice(start, start + size) for start in range(0, len(values), size))
 
 
 def _local(tensor: Tensor | None) -> Tensor:
