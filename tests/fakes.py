@@ -80,20 +80,23 @@ def make_dataset(
     pictures: Sequence[bytes] | None = None,
     rejections: Sequence[Row] = (),
     overrides: Mapping[str, Any] | None = None,
+    phashes: Sequence[int] | None = None,
     config: Mapping[str, Any] | None = None,
     name: str = "shapes",
 ) -> Path:
     """Write a finished dataset of coloured shapes at `root` and return `root`.
 
-    `captions` and `pictures` replace the generated ones (and must then be `num_pairs` long); every rejection
-    is counted in the funnel, stored and sampled; `overrides` sets columns of all index rows.
+    `captions`, `pictures` and `phashes` replace the generated ones (and must then be `num_pairs` long);
+    every rejection is counted in the funnel, stored and sampled; `overrides` sets columns of all index rows.
     """
     captions = captions or [make_caption(number) for number in range(num_pairs)]
     pictures = pictures or [make_picture(number) for number in range(num_pairs)]
     assert len(captions) == len(pictures) == num_pairs, (len(captions), len(pictures), num_pairs)
     queries = _write_queries(root, captions)
     rows = [
-        _index_row(number, captions[number], pictures[number], queries) | dict(overrides or {})
+        _index_row(number, captions[number], pictures[number], queries)
+        | ({"phash": phashes[number]} if phashes else {})
+        | dict(overrides or {})
         for number in range(num_pairs)
     ]
     shards = tuple(

@@ -8,6 +8,9 @@ from typing import Any, Protocol
 
 from train.evals.bias import Bias
 from train.evals.calibration import Calibration
+from train.evals.few_shot import FewShot
+from train.evals.overlap import Overlap
+from train.evals.probe import Probe
 from train.evals.retrieval import Retrieval
 from train.evals.robustness import Robustness
 from train.evals.templates import Templates
@@ -39,7 +42,10 @@ class Evaluation(Protocol):
 
 EVALS: dict[str, type[Evaluation]] = {
     "zero_shot": ZeroShot,
+    "probe": Probe,
+    "few_shot": FewShot,
     "retrieval": Retrieval,
+    "overlap": Overlap,
     "robustness": Robustness,
     "calibration": Calibration,
     "bias": Bias,
