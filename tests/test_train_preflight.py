@@ -20,7 +20,7 @@ def test_two_processes_find_each_other_and_what_they_need(tmp_path: Path) -> Non
 
 
 def look(data: Path, run: Path) -> None:
-    lines = Preflight(data=data, run=run, num_processes=2, min_reduced_gb_per_s=1e-6).run_checks()
+    lines = Preflight(data=(data,), run=run, num_processes=2, min_reduced_gb_per_s=1e-6).run_checks()
     assert [" rank 0: CPU, all-reduce " in lines[0], " rank 1: CPU, all-reduce " in lines[1]] == [True, True]
 
 
@@ -28,7 +28,7 @@ def look(data: Path, run: Path) -> None:
     ("changed", "message"),
     [
         ({"min_free_gb": 1e9}, "GB free at .*, less than 1e\\+09"),
-        ({"data": Path("/nowhere")}, "cannot read /nowhere"),
+        ({"data": (Path("/nowhere"),)}, "cannot read /nowhere"),
         ({"num_processes": 16}, ": 1 processes started, 16 asked for"),
     ],
 )
@@ -36,7 +36,7 @@ def test_what_is_wrong_is_named_with_its_node(
     changed: dict[str, object], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: "node-7")
-    asked = {"data": make_dataset(tmp_path / "data"), "run": tmp_path / "run"} | changed
+    asked = {"data": (make_dataset(tmp_path / "data"),), "run": tmp_path / "run"} | changed
     with pytest.raises(TrainingError, match=f"node-7.*{message}"):
         Preflight(**asked).run_checks()  # type: ignore[arg-type]  # names and types are those above
 
@@ -52,7 +52,7 @@ def look_at_a_bad_node(data: Path, run: Path) -> None:
     preflight.time.time = lambda: real() + 60 * bad  # type: ignore[attr-defined]
     preflight._device_speed = lambda: (300.0 if bad else 700.0, None)
     with pytest.raises(TrainingError) as caught:
-        Preflight(data=data, run=run, num_processes=3, min_reduced_gb_per_s=1e-6).run_checks()
+        Preflight(data=(data,), run=run, num_processes=3, min_reduced_gb_per_s=1e-6).run_checks()
     assert "(rank 2): clock is +60.0 s off the others'" in str(caught.value)
     assert "(rank 2): 300 TFLOP/s, the others 700" in str(caught.value)
 
@@ -65,6 +65,6 @@ def test_processes_that_do_not_meet_are_told(tmp_path: Path, monkeypatch: pytest
         "MASTER_PORT": "1",
     }.items():
         monkeypatch.setenv(name, value)
-    alone = Preflight(data=tmp_path, run=tmp_path, num_processes=2, timeout_s=1)
+    alone = Preflight(data=(tmp_path,), run=tmp_path, num_processes=2, timeout_s=1)
     with pytest.raises(TrainingError, match=r"no 2 processes met at 127\.0\.0\.1:1 in 1 s"):
         alone.run_checks()

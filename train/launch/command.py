@@ -33,11 +33,15 @@ def fit_command(
 
 
 def preflight_command(
-    data: str, run: str, num_processes: int, nodes: Nodes | None = None, python: str = sys.executable
+    data: Sequence[str],
+    run: str,
+    num_processes: int,
+    nodes: Nodes | None = None,
+    python: str = sys.executable,
 ) -> list[str]:
     """Return the words that look at this machine, or at each of several nodes, as `fit` will be started."""
     in_all = num_processes * (nodes.num_nodes if nodes else 1)
-    asked = ["--data", data, "--run", run, "--num-processes", str(in_all)]
+    asked = ["--data", *data, "--run", run, "--num-processes", str(in_all)]
     return [*_started(num_processes, 0, nodes, python, 30), "train", "preflight", *asked]
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 NAME = re.compile(
@@ -95,6 +96,19 @@ def value_of(flag: str, fit_arguments: Sequence[str]) -> str:
         if word.startswith(f"{flag}="):
             return word.removeprefix(f"{flag}=")
     raise ValueError(f"the run to submit has no {flag}. Next: give it after the two dashes, with the recipe")
+
+
+def values_of(flag: str, fit_arguments: Sequence[str]) -> list[str]:
+    """Return all that `fit`'s arguments give for a flag that takes several. Raises ValueError as `value_of`.
+
+    >>> values_of("--data", ["demo", "--data", "d", "e", "--run", "r"])
+    ['d', 'e']
+    """
+    first = value_of(flag, fit_arguments)
+    if flag not in fit_arguments:
+        return [first]
+    after = fit_arguments[fit_arguments.index(flag) + 1 :]
+    return list(takewhile(lambda word: not word.startswith("--"), after))
 
 
 def run_of(fit_arguments: Sequence[str]) -> Path:

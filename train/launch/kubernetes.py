@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from train.launch.command import Nodes, fit_command, preflight_command
-from train.launch.job import Job, run_of, value_of
+from train.launch.job import Job, run_of, value_of, values_of
 from train.launch.records import SubmittedJob, now, record_job
 from train.launch.yaml_text import to_yaml
 
@@ -193,7 +193,7 @@ class Kubernetes(Job):
             for port in (PORT, PORT + 1)
         ]
         run = value_of("--run", fit_arguments)
-        data, each = value_of("--data", fit_arguments), self.num_processes_per_node
+        data, each = values_of("--data", fit_arguments), self.num_processes_per_node
         look = preflight_command(data, run, each, nodes[1], python="python")
         fit = fit_command(fit_arguments, each, nodes=nodes[0], python="python", save_s=self.save_s)
         return f"{_quoted(look)} && exec {_quoted(fit)}" if self.preflight else f"exec {_quoted(fit)}"

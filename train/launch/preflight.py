@@ -45,7 +45,7 @@ class Preflight:
     Example: srun python -m train preflight --data /data/wit --run /runs/b32 --num-processes 16
     """
 
-    data: Place
+    data: tuple[Place, ...]
     run: Path
     num_processes: int = 1  # that must find each other: a world of one is never taken for one of many
     max_clock_skew_s: float = 2.0
@@ -59,7 +59,8 @@ class Preflight:
         self._join()
         try:
             own = _Findings(host=socket.gethostname(), rank=rank())
-            own.note("data", *_read_rate(self.data, self.min_read_mb_per_s))
+            for place in self.data:
+                own.note("data", *_read_rate(place, self.min_read_mb_per_s))
             own.note("disk", *_free_disk(self.run, self.min_free_gb))
             own.note("shared directory", *_shared(self.run))
             own.note("device", *_device_speed())
@@ -100,8 +101,8 @@ class _Findings:
         self.problems: list[str] = []
 
     def note(self, name: str, value: float, problem: str | None) -> None:
-        """Keep a value, and say what is wrong with it."""
-        self.values[name] = value
+        """Keep a value, of several the least, and say what is wrong with it."""
+        self.values[name] = min(value, self.values.get(name, value))
         if problem:
             self.problems.append(f"{self.host} (rank {self.rank}): {problem}")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from manifests.store import write_bytes
 from train.launch.command import Nodes, fit_command, preflight_command
-from train.launch.job import Job, run_of, value_of
+from train.launch.job import Job, run_of, value_of, values_of
 from train.launch.yaml_text import to_yaml
 
 INSTALL = "pip install --quiet -e '.[train]' -c constraints.txt"
@@ -78,7 +78,7 @@ class Skypilot(Job):
             else None
             for port in (29500, 29501)
         ]
-        look = preflight_command(value_of("--data", fit_arguments), run, each, nodes[1], python="python")
+        look = preflight_command(values_of("--data", fit_arguments), run, each, nodes[1], python="python")
         fit = fit_command(fit_arguments, each, self.max_restarts, nodes=nodes[0], python="python")
         lines = ["set -e", 'head=$(echo "$SKYPILOT_NODE_IPS" | head -n 1)'] if several else ["set -e"]
         lines += [_quoted(line) for line in ([look, fit] if self.preflight else [fit])]

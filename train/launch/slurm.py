@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from manifests.store import write_bytes
-from train.launch.job import Job, run_of, value_of
+from train.launch.job import Job, run_of, values_of
 from train.launch.records import SubmittedJob, now, record_job
 
 # The run was asked to stop and has saved: 75 of `python -m train`. A wrong request, 2, would be wrong again.
@@ -100,8 +100,8 @@ class Slurm(Job):
             ["apptainer", "exec", *(["--nv"] if self.gpus_per_node else []), self.image] if self.image else []
         )
         python = [*start, "python" if self.image else str(self.python), "-m", "train"]
-        data = value_of("--data", fit_arguments)
-        look = [*python, "preflight", "--data", data, "--run", str(run_dir), "--num-processes"]
+        data = values_of("--data", fit_arguments)
+        look = [*python, "preflight", "--data", *data, "--run", str(run_dir), "--num-processes"]
         fit = [*python, "fit", *fit_arguments]
         return SCRIPT.format(
             directives="\n".join(f"#SBATCH --{line}" for line in self._directives(run_dir)),
