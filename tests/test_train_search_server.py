@@ -275,7 +275,7 @@ def process(searcher: Searcher) -> Iterator[tuple[int, int]]:
         assert line.startswith("search page: http://127.0.0.1:"), line
         yield started.pid, int(line.rsplit(":", 1)[1])
         started.send_signal(signal.SIGINT)
-        assert started.wait(20) == 0
+        assert started.wait(60) == 0
 
 
 def most_mb(process: int) -> float:

@@ -50,11 +50,15 @@ def indexed(tmp_path: Path) -> Parts:
     return make_parts(tmp_path, 3, NUM_ROWS // 3, unsafe=True)
 
 
-def test_approximate_search_is_tuned_until_it_finds_nearly_all(indexed: Parts) -> None:
+@pytest.mark.parametrize(("kind", "compress_from"), [("SQ8", NUM_ROWS + 1), ("SQ4", NUM_ROWS)])
+def test_approximate_search_is_tuned_until_it_finds_nearly_all(
+    indexed: Parts, kind: str, compress_from: int
+) -> None:
     queries = unit_vectors(100, seed=9)
     true = search_all(indexed, queries, 10, show_unsafe=True)
-    tuned = Approximate.of(indexed, 16).tuned([(queries, true)])
+    tuned = Approximate.of(indexed, 16, compress_from).tuned([(queries, true)])
     found = tuned.search(queries, 10, show_unsafe=True)
+    assert tuned.setting.kind == kind
     assert recall_of(found, true) == pytest.approx(tuned.setting.recall_at_10, abs=1e-4)
     assert tuned.setting.recall_at_10 >= 0.97
     assert tuned.setting.num_probes < tuned.setting.num_cells

@@ -1,12 +1,12 @@
 """Approximate search by faiss (the extra search): pictures in cells, of which a query looks at some.
 
 Cells are faiss's inverted lists, some 4 sqrt(N) of them. In them are 8-bit numbers up to COMPRESS_FROM
-pictures (embed_dim bytes each), beyond that product codes of a byte for every 8 numbers. What a search finds
-by these is ranked anew by the features themselves, of which only those rows are read from the disk.
+pictures (embed_dim bytes each), beyond that 4-bit numbers. What a search finds by these is ranked anew by the
+features themselves, of which only those rows are read from the disk.
 
 How many cells are looked at is measured when the index is made: as few as find 97 % of what exact search
 finds for 200 captions of its own pictures, since words lie elsewhere than pictures do, and for 200 pictures.
-Why not graphs (HNSW): docs/DECISIONS.md.
+Why not graphs (HNSW) or product codes: docs/DECISIONS.md.
 """
 
 import importlib.util
@@ -31,14 +31,14 @@ MAX_CELLS = 1 << 16
 _SAMPLES_PER_CELL = 64
 _NUM_ROUNDS = 10
 _BLOCK_ROWS = 50_000
-_SPARE = {"sq8": 4, "pq": 20}  # how many times what is asked for is ranked anew
+_SPARE = {"SQ8": 4, "SQ4": 10}  # how many times what is asked for is ranked anew
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
     """What an approximate index is, as it stands in index.json."""
 
-    kind: str  # sq8 or pq
+    kind: str  # SQ8 or SQ4, as faiss calls them
     num_cells: int
     num_probes: int  # cells that a query looks at
     recall_at_10: float  # of captions and of pictures, the lower of the two
@@ -59,13 +59,12 @@ class Approximate:
         self._index.nprobe = max(1, setting.num_probes)
 
     @classmethod
-    def of(cls, parts: Parts, embed_dim: int) -> "Approximate":
+    def of(cls, parts: Parts, embed_dim: int, compress_from: int = COMPRESS_FROM) -> "Approximate":
         """Return an index of the parts, its cells chosen for their pictures; `tuned` comes next."""
-        kind = "sq8" if parts.num_rows < COMPRESS_FROM else "pq"
+        kind = "SQ8" if parts.num_rows < compress_from else "SQ4"
         num_cells = min(MAX_CELLS, 1 << round(np.log2(4 * np.sqrt(parts.num_rows))))
-        code = "SQ8" if kind == "sq8" else f"PQ{embed_dim // 8}"
         faiss = _faiss()
-        index = faiss.index_factory(embed_dim, f"IVF{num_cells},{code}", faiss.METRIC_INNER_PRODUCT)
+        index = faiss.index_factory(embed_dim, f"IVF{num_cells},{kind}", faiss.METRIC_INNER_PRODUCT)
         index.cp.niter, index.cp.max_points_per_centroid = _NUM_ROUNDS, _SAMPLES_PER_CELL
         index.cp.min_points_per_centroid = 1  # faiss warns of fewer than 39, which do as well here
         index.train(sampled(parts, _SAMPLES_PER_CELL * num_cells))

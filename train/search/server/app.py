@@ -33,6 +33,7 @@ MAX_WAITING = 32
 QUERIES_AT_ONCE = 20
 PICTURES_PER_S, PICTURES_AT_ONCE = 200.0, 1_000
 MAX_UPLOADS = 8  # at the same time
+SHUTDOWN_S = 2.0  # for answers that are on their way
 UPLOAD_S = 20.0  # from the first byte of a picture to its last
 _ASSETS = {"/": ("page.html", "text/html"), "/page.css": ("page.css", "text/css")} | {
     "/page.js": ("page.js", "text/javascript"),
@@ -50,7 +51,13 @@ def serve(settings: ServeSettings) -> None:
             file=sys.stderr,
         )
     web.run_app(
-        app, host=settings.host, port=settings.port, access_log=None, print=_say, handler_cancellation=True
+        app,
+        host=settings.host,
+        port=settings.port,
+        access_log=None,
+        print=_say,
+        handler_cancellation=True,
+        shutdown_timeout=SHUTDOWN_S,
     )
 
 
