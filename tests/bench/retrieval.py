@@ -1,7 +1,7 @@
 """Retrieval of 100,000 pictures and 500,000 captions: peak memory and CPU time.
 
 Features are 512 wide, float32 and memory-mapped; each caption is its picture's features and noise. The peak
-is what the process had in memory at the most (`ru_maxrss`), which counts the mapped pages of the features
+is what the process had in memory at the most (VmHWM), which counts the mapped pages of the features
 (1.2 GB), Python and torch. The whole matrix would be 186 GiB. The recalls of 5,000 of the pictures are
 compared with those of their whole matrix (tests/test_train_retrieval.py has the ranks).
 
@@ -10,7 +10,6 @@ compared with those of their whole matrix (tests/test_train_retrieval.py has the
 
 import json
 import os
-import resource
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tests.bench.loss_memory import peak_mib
 from train.evals.recall import ranks
 
 NUM_PICTURES, CAPTIONS_EACH, WIDTH, NOISE = 100_000, 5, 512, 4.0
@@ -73,13 +73,13 @@ def main(num_pictures: int) -> None:
         before, start = time.process_time(), time.monotonic()
         found = recalls(images, texts)
         cpu_s, wall_s = time.process_time() - before, time.monotonic() - start
-        peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        peak = peak_mib()
         few = images[:5_000], texts[: 5_000 * CAPTIONS_EACH]
         equal = recalls(*few) == of_full_matrix(*few)
     result = {
         "num_pictures": num_pictures,
         "num_captions": num_pictures * CAPTIONS_EACH,
-        "peak_mib": round(peak_mib),
+        "peak_mib": round(peak),
         "cpu_s": round(cpu_s),
         "wall_s": round(wall_s),
         "equals_full_matrix": equal,
