@@ -1,5 +1,6 @@
 """Names of shards as one pattern of braces, which open_clip and webdataset expand."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
@@ -42,3 +43,40 @@ def _follows(before: str, name: str) -> bool:
     # "{08..12}" keeps its zeros, "{99998..100001}" would gain one: as many digits in all of a run.
     both = before.isdecimal() and name.isdecimal() and len(before) == len(name)
     return both and int(name) == int(before) + 1
+
+
+def expanded(pattern: str) -> list[str]:
+    """Return the names that a pattern stands for, as a shell expands it.
+
+    >>> expanded("{00000,{00002..00004}}.tar")
+    ['00000.tar', '00002.tar', '00003.tar', '00004.tar']
+    """
+    head, brace, rest = pattern.partition("{")
+    if not brace:
+        return [pattern]
+    inside, tail = _closed(rest, pattern)
+    return [head + middle + end for middle in _choices(inside) for end in expanded(tail)]
+
+
+def _closed(text: str, pattern: str) -> tuple[str, str]:
+    """Return what stands before the brace that closes an open one, and what after."""
+    depth = 1
+    for place, letter in enumerate(text):
+        depth += (letter == "{") - (letter == "}")
+        if not depth:
+            return text[:place], text[place + 1 :]
+    raise ValueError(f"{pattern} has a brace that is not closed. Next: correct it")
+
+
+def _choices(inside: str) -> list[str]:
+    if run := re.fullmatch(r"(\d+)\.\.(\d+)", inside):
+        first, last = run.groups()
+        return [f"{number:0{len(first)}}" for number in range(int(first), int(last) + 1)]
+    parts, depth = [""], 0
+    for letter in inside:
+        depth += (letter == "{") - (letter == "}")
+        if letter == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [name for part in parts for name in expanded(part)]

@@ -158,7 +158,11 @@ class Dataset:
 
     def read_index(self, shard: Shard, columns: list[str] | None = None) -> pa.Table:
         """Return the rows of one shard (INDEX_SCHEMA), in the order of its tar."""
-        return read_table(self.root / shard.index.path, columns)
+        return read_table(self.index_path(shard), columns)
+
+    def index_path(self, shard: Shard) -> Path:
+        """Return where the shard's index lies."""
+        return self.root / shard.index.path
 
     def tar_path(self, shard: Shard) -> Path:
         """Return where the shard's tar lies."""

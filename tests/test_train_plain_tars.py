@@ -1,15 +1,26 @@
 import io
 import json
+import os
+import subprocess
 import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from time import sleep
 
 import pytest
 from numpy import array_equal
 
+from manifests.braces import braced, expanded
+from manifests.storage import link_or_copy, location
 from manifests.store import DatasetError, open_dataset
 from tests.fakes import make_dataset, make_picture
+from tests.s3 import serving_s3
 from tests.tiny_train import tiny_config
+from tests.web_folder import serving_folder
 from train.checkpoint import load_checkpoint
+from train.config import DataConfig
 from train.data import PairReader
 from train.loop import fit
 from train.plain_tars import FOLDER, open_pairs
@@ -85,3 +96,95 @@ def test_a_run_is_trained_on_plain_tars(tmp_path: Path) -> None:
     fit(tiny_config(num_epochs=1), tmp_path, tmp_path / "run")
     checkpoint = load_checkpoint(tmp_path / "run")
     assert checkpoint is not None and checkpoint.step == 2
+
+
+def plain(root: Path, num_tars: int = 3) -> Path:
+    """Make tars of four samples each."""
+    root.mkdir()
+    for first in range(0, 4 * num_tars, 4):
+        members: dict[str, bytes] = {}
+        for number in range(first, first + 4):
+            members |= {f"{number}.jpg": make_picture(number, 300), f"{number}.txt": b"a red square"}
+        write_tar(root / f"{first // 4:05}.tar", members)
+    return root
+
+
+def test_tars_of_a_web_server_are_indexed_once_and_give_the_same_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    root, tokenizer = plain(tmp_path / "plain"), DatasetTokenizer.train(["a red square"] * 9, 300)
+    with serving_folder(root) as served:
+        place = location(f"{served.url}/{{00000..00002}}.tar")
+        pairs = [PairReader(open_pairs(found), tokenizer, tiny_config()) for found in (root, place)]
+        here, there = (list(reader.batches(0, 3)) for reader in pairs)
+        for mine, other in zip(here, there, strict=True):
+            assert mine.keys == other.keys and array_equal(mine.images, other.images)
+        served.requests.clear()
+        open_pairs(place)
+    assert len(list((tmp_path / "home/openwit/tars").glob(f"*/{FOLDER}/*.parquet"))) == 3
+    # Their sizes, and no more.
+    assert served.requests == {f"/data/{number:05}.tar": 1 for number in range(3)}
+
+
+def test_tars_of_a_store_are_indexed_beside_them_and_kept_in_the_cache(tmp_path: Path) -> None:
+    root, tokenizer = plain(tmp_path / "plain"), DatasetTokenizer.train(["a red square"] * 9, 300)
+    with serving_s3() as s3:
+        for tar in root.iterdir():
+            link_or_copy(tar, location(f"s3://bucket/plain/{tar.name}"))
+        there = open_pairs(location("s3://bucket/plain"))
+        data = DataConfig(batch_size=4, min_crop_share=0.5, cache=tmp_path / "cache")
+        reader = PairReader(there, tokenizer, tiny_config(data=data))
+        first = list(reader.batches(0, 3))
+        while len(list((tmp_path / "cache").glob("*.copy"))) < 6:  # of tars and indexes
+            sleep(0.01)
+        s3.num_bytes = 0
+        assert [batch.keys for batch in reader.batches(0, 3)] == [batch.keys for batch in first]
+        assert s3.num_bytes == 0
+        assert len(list(location(f"s3://bucket/plain/{FOLDER}").glob("*.parquet"))) == 3
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Give up what root may, where these tests are run by root."""
+    was = os.geteuid()
+    if was == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if was == 0:
+            os.seteuid(0)
+
+
+def test_tars_where_nothing_can_be_written_are_indexed_in_the_users_cache_folder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        root = plain(Path(folder) / "plain", 2)
+        (root.parent / "home").mkdir()
+        for path, mode in ((root.parent, 0o755), (root, 0o555), (root.parent / "home", 0o777)):
+            path.chmod(mode)
+        monkeypatch.setenv("XDG_CACHE_HOME", f"{folder}/home")
+        with as_nobody():
+            assert len(captions_of(root)) == 8
+        assert [path.suffix for path in root.iterdir()] == [".tar"] * 2
+        assert len(list(Path(folder).glob(f"home/openwit/tars/*/{FOLDER}/*"))) == 2
+
+
+def test_a_pattern_stands_for_the_tars_that_a_shell_makes_of_it(tmp_path: Path) -> None:
+    root = plain(tmp_path / "plain")
+    assert open_pairs(root / "{00000..00002}.tar").manifest == open_pairs(root).manifest
+    assert len(open_pairs(root / "00001.tar").manifest.shards) == 1
+    with pytest.raises(DatasetError, match=r"00003\.tar is not there\. Next"):
+        open_pairs(root / "{00000..00003}.tar")
+    with pytest.raises(ValueError, match="a brace that is not closed"):
+        open_pairs(root / "{0.tar")
+
+
+@pytest.mark.parametrize(
+    "pattern", ["a", "{08..11}x{a,b}", "{a,{3..5},c}{1..1}", braced(["007", "008", "010", "999"])]
+)
+def test_patterns_are_expanded_as_bash_does(pattern: str) -> None:
+    said = subprocess.run(["bash", "-c", f"echo {pattern}"], capture_output=True, text=True, check=True)
+    assert expanded(pattern) == said.stdout.split()

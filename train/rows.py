@@ -114,8 +114,9 @@ class EpochRows:
         return _Loaded(table=self._table[1], order=order)
 
     def _read_shard(self, shard: Shard, number: int) -> pa.Table:
-        path = self._dataset.root / shard.index.path
-        index = self._cache.whole(Source(path=path, record=shard.index)) if self._cache else None
+        path = self._dataset.index_path(shard)
+        cache = None if is_local(path) else self._cache
+        index = cache.whole(Source(path=path, record=shard.index)) if cache else None
         with open_parquet(path) if index is None else pq.ParquetFile(pa.BufferReader(index)) as file:
             columns = list(_COLUMNS)
             if self._extra_captions and _EXTRA in file.schema_arrow.names:
