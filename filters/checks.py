@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.ImageFile import ImageFile
 
 from filters.contrast import Contrast
-from filters.images import ImageHeader, ImageRules, read_header, sniff_format
+from filters.images import ImageHeader, ImageRules, header_of, open_picture, read_header, sniff_format
 from filters.language import Language, LanguageGuess
 from filters.personal import PersonalData
 from filters.reasons import Drop, Reason
@@ -97,6 +98,7 @@ class ScreenedImage:
 
     drop: Drop | None
     header: ImageHeader | None  # None where the bytes are no picture
+    opened: ImageFile | None = None  # what the header was read from, if that can be decoded further
 
 
 def screen_caption(caption: str, checks: TextChecks) -> ScreenedCaption:
@@ -126,11 +128,12 @@ def screen_captions(captions: list[str], checks: TextChecks) -> list[ScreenedCap
 
 def screen_image(data: bytes, checks: ImageChecks) -> ScreenedImage:
     """Return the first reason to drop an encoded picture by its header alone, and the header."""
-    header = read_header(data)
+    opened = open_picture(data)
+    header = header_of(opened) if opened else read_header(data)
     if header is None:
         return ScreenedImage(drop=without_header(data), header=None)
     drops = (check.check_header(header) for _, check in checks.of_headers())
-    return ScreenedImage(drop=next(filter(None, drops), None), header=header)
+    return ScreenedImage(drop=next(filter(None, drops), None), header=header, opened=opened)
 
 
 def screen_pixels(grey: NDArray[np.uint8], checks: ImageChecks) -> Drop | None:

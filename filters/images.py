@@ -70,18 +70,27 @@ def read_header(data: bytes) -> ImageHeader | None:
     The reader is called by itself rather than through `PIL.Image.open`, which raises at a large declared area
     instead of telling it; `ImageRules` does the refusing.
     """
-    name = sniff_format(data)
-    if name is None:
-        return None
-    if name == "webp":
+    if sniff_format(data) == "webp":
         return _webp_header(data)
-    reader = next(reader for _, known, reader in _READERS if known == name)
+    opened = open_picture(data)
+    return header_of(opened) if opened else None
+
+
+def open_picture(data: bytes) -> ImageFile | None:
+    """Return an encoded picture as Pillow's reader opens it, no pixel decoded; None where it cannot, and of a
+    WebP, which is not opened before its header has been screened."""
+    name = sniff_format(data)
+    reader = next((reader for _, known, reader in _READERS if known == name), None)
     try:
-        with reader(BytesIO(data)) as image:
-            width_px, height_px = image.size
+        return reader(BytesIO(data)) if reader else None
     except _BROKEN:
         return None
-    return ImageHeader(format=name, width_px=width_px, height_px=height_px)
+
+
+def header_of(opened: ImageFile) -> ImageHeader:
+    """Return the header of an opened picture."""
+    assert opened.format
+    return ImageHeader(format=opened.format.lower(), width_px=opened.width, height_px=opened.height)
 
 
 def _webp_header(data: bytes) -> ImageHeader | None:

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 from filters.checks import ImageChecks
 from filters.contrast import Contrast
-from filters.images import ImageRules, read_header
+from filters.images import ImageRules, open_picture, read_header
 from filters.reasons import Drop, Reason
 from pipeline.fetch.decode import Decoded, dct_scale, decode
 from pipeline.fetch.pixels import EncodedPicture, encode_picture, thumbnail
@@ -255,3 +255,18 @@ def test_a_picture_that_breaks_off_is_corrupt_and_not_half_grey(name: str) -> No
     drop = encode_picture(data[: len(data) // 2], ImageChecks(), Encode())
     assert isinstance(drop, Drop)
     assert drop.reason == Reason.IMAGE_CORRUPT
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("progressive", [True, False])
+def test_a_jpeg_has_the_pixels_that_pillow_decodes(scale: int, mode: str, progressive: bool) -> None:
+    data = saved(textured(301, 203).convert(mode), "JPEG", progressive=progressive, quality=80)
+    header, expected = read_header(data), Image.open(io.BytesIO(data))
+    expected.draft(None, (301 // scale, 203 // scale))
+    assert header is not None
+    for decoded in (decode(data, header, scale), decode(data, header, scale, open_picture(data))):
+        assert isinstance(decoded, Decoded)
+        if mode != "CMYK":  # its inks go through another profile
+            assert decoded.image.tobytes() == expected.convert("RGB").tobytes()
+        assert decoded.image.size == expected.size

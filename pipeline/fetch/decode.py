@@ -6,6 +6,7 @@ import zlib
 from typing import NamedTuple
 
 from PIL import Image
+from PIL.ImageFile import ImageFile
 
 from filters.images import ImageHeader
 from filters.reasons import Drop, Reason
@@ -64,16 +65,22 @@ def dct_scale(header: ImageHeader, side_px: int | None) -> int:
     return next((scale for scale in DCT_SCALES if scale <= fits), 1)
 
 
-def decode(data: bytes, header: ImageHeader, scale: int = 1) -> Decoded | Drop:
-    """Decode to upright sRGB pixels, a JPEG at 1/scale; of an animation the first frame.
+def decode(
+    data: bytes, header: ImageHeader, scale: int = 1, opened: ImageFile | None = None
+) -> Decoded | Drop:
+    """Decode to upright sRGB pixels, a JPEG at 1/scale; of an animation the first frame. `opened` is the same
+    picture where it has been opened before; it is closed.
 
     Returns a Drop for a picture that is damaged, whose samples have no known white, or that needs more memory
     than this process may have.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=[header.format.upper()]) as image:
+        with opened or Image.open(io.BytesIO(data), formats=[header.format.upper()]) as image:
             if scale > 1:
                 image.draft("RGB", (header.width_px // scale, header.height_px // scale))
+            if header.format == "jpeg" and image.mode == "RGB":
+                # Four bytes a pixel as Pillow holds them, which need no unpacking: the same pixels.
+                image.tile = [tile._replace(args=("RGBX", "")) for tile in image.tile]
             image.load()
             turn = _turn(image)
             profile = image.info.get("icc_profile")

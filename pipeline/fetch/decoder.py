@@ -6,6 +6,7 @@ messages; the bytes of pictures lie in the lane's store, a file in memory. When 
 so on its lane, in place of the answer, and forks another, which takes some milliseconds.
 """
 
+import gc
 import logging
 import os
 import pickle
@@ -55,6 +56,7 @@ def main() -> None:
     warnings.simplefilter("ignore")  # Pillow's, of odd metadata: the pixels are what counts
     keep_libraries_quiet()
     task: Task = pickle.load(sys.stdin.buffer)
+    gc.freeze()  # no worker looks through the libraries' objects, or copies their pages to do so
     pairs = (map(int, argument.split(":")) for argument in sys.argv[1:])
     lane_of = {fork_worker(lane, task): lane for lane in [Lane(socket.socket(fileno=n), s) for n, s in pairs]}
     while lane_of:

@@ -5,9 +5,10 @@ pairs only. Pictures are decoded in other processes.
 """
 
 import asyncio
+import gc
 import os
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -55,8 +56,21 @@ def fetch_units(
     """
     missing = [unit for unit in units if not (fetched / f"{unit}.parquet").exists()]
     if missing:
-        num_decoders = max(1, (os.cpu_count() or 1) // workers)
-        uvloop.run(_fetch_all(missing, selected, fetched, config, network, tally, num_decoders))
+        # One more than there are processors for: it works while another's answer waits for the loop.
+        num_decoders = max(1, (os.cpu_count() or 1) // workers) + 1
+        with all_there_is_kept():
+            uvloop.run(_fetch_all(missing, selected, fetched, config, network, tally, num_decoders))
+
+
+@contextmanager
+def all_there_is_kept() -> Iterator[None]:
+    """Leave the objects that there are now out of the garbage collector's rounds: a build's modules alone are
+    170,000, and to look through them again and again takes a fifth of this process's time."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 async def _fetch_all(

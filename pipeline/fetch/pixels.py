@@ -65,7 +65,7 @@ def encode_picture(
     header = screened.header
     assert header is not None
     scale = dct_scale(header, None if encode.resize == "no" else DECODED_PER_STORED * encode.side_px)
-    decoded = decode(data, header, scale)
+    decoded = decode(data, header, scale, screened.opened)
     hash_scale = dct_scale(header, HASH_SIDE_PX)
     hashed = decoded if scale == hash_scale else decode(data, header, hash_scale)
     if isinstance(decoded, Drop):

@@ -1,5 +1,7 @@
 """Sizes in which pictures are stored, and the resizing itself: the modes of img2dataset."""
 
+from threading import local
+
 from cykooz_resizer import FilterType, ResizeAlg, ResizeOptions, Resizer
 from PIL import Image
 
@@ -52,5 +54,15 @@ def resize(image: Image.Image, size: Size) -> Image.Image:
     if image.size == size:
         return image
     resized = Image.new("RGB", size)
-    Resizer().resize_pil(image, resized, _BICUBIC)
+    _kept.resizer.resize_pil(image, resized, _BICUBIC)
     return resized
+
+
+class _OfThread(local):
+    """A resizer, with the memory of what it works on, for one picture after the other."""
+
+    def __init__(self) -> None:
+        self.resizer = Resizer()
+
+
+_kept = _OfThread()
