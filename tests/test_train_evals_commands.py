@@ -83,6 +83,7 @@ def test_a_dataset_is_measured_by_its_own_metric(
     assert result["interval"][0] <= result["value"] <= result["interval"][1]
     assert metric.replace("_", " ") in evaluation.summary(result) or "top-1" in evaluation.summary(result)
     assert all(row["dataset"] == name and row["source"] for row in result["published"])
+    assert ("the test set has no labels" in result["note"]) == (name == "hateful_memes")
     if metric == "accuracy":
         assert result["interval"] == list(wilson(round(3 * result["top1"]), 3)) == result["top1_interval"]
 
@@ -178,6 +179,18 @@ def test_bias_counts_whom_the_model_gives_which_label(
         own = [bool(value) for value, label in zip(warm, groups, strict=True) if label == number]
         assert result["sets"]["warm"]["groups"][group]["share"] == pytest.approx(np.mean(own))
     assert "warm" in evaluation.summary(result)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "said"), [("visual.proj", "image features"), ("text_projection", "text features")]
+)
+def test_a_model_of_nan_is_refused_in_one_line(parameter: str, said: str, run: Path, pictures: Path) -> None:
+    broken = replace(load_trained(run), fingerprint=None)  # so that nothing of it is kept
+    with torch.no_grad():
+        broken.model.get_parameter(parameter).fill_(float("nan"))
+    with pytest.raises(ValueError, match=f"{said}: .* rows hold NaN or infinity") as error:
+        ZeroShot(run=run, data=pictures, name="n").evaluate(broken)
+    assert "\n" not in str(error.value)
 
 
 def test_label_sets_that_are_none_are_refused(

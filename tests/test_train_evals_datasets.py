@@ -143,6 +143,18 @@ def test_a_pickle_that_would_run_something_is_refused(tmp_path: Path) -> None:
         list(open_dataset("cifar10", tmp_path))
 
 
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_dataset_may_be_webdataset_tars(name: str, tmp_path: Path) -> None:
+    make_tar(tmp_path / "0.tar", [{"jpg": picture("test", 0), "cls": b"1"}])
+    if not DATASETS[name].named_by_us:
+        with pytest.raises(ValueError, match=r"have numbers for classes. Next: put classnames.txt beside"):
+            open_dataset(name, tmp_path)
+        put(tmp_path / "classnames.txt", "".join(f"n{n}\n" for n in range(DATASETS[name].num_classes)))
+    opened = open_dataset(name, tmp_path)
+    assert len(opened.class_names) == DATASETS[name].num_classes
+    assert [label for _, _, label in opened] == [2 if name == "voc2007" else 1]
+
+
 def test_webdataset_tars_hold_any_of_them(tmp_path: Path) -> None:
     (tmp_path / "test").mkdir()
     make_tar(tmp_path / "test" / "0.tar", [{"jpg": picture("test", n), "cls": b"%d" % n} for n in range(3)])

@@ -130,8 +130,9 @@ def test_the_bootstrap_of_a_mean_is_near_its_standard_error() -> None:
 
 def test_folds_are_averaged_and_one_fold_has_no_width() -> None:
     assert fold_mean([0.5]) == (0.5, (0.5, 0.5))
-    mean, (low, high) = fold_mean([0.4, 0.6])
-    assert (mean, low, high) == pytest.approx((0.5, 0.5 - 0.196, 0.5 + 0.196))
+    # Student's quantile of 97.5 % with 2 degrees of freedom is 4.3027; the standard error is 0.1 / sqrt(3).
+    mean, (low, high) = fold_mean([0.4, 0.5, 0.6])
+    assert (mean, low, high) == pytest.approx((0.5, 0.5 - 0.24841, 0.5 + 0.24841), abs=1e-5)
 
 
 def test_what_cannot_be_measured_is_refused_in_one_line() -> None:

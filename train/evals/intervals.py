@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
+from scipy.stats import t as student
 
 Interval = tuple[float, float]
 Ints = NDArray[np.int64]
@@ -45,7 +46,13 @@ def bootstrap(
 
 
 def fold_mean(values: Sequence[float]) -> tuple[float, Interval]:
-    """Return the mean over folds and the interval of that mean: 1.96 of its standard errors on both sides."""
-    mean = float(np.mean(values))
-    half = 1.96 * float(np.std(values, ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
+    """Return the mean over folds, or over seeds, and Student's interval of 95 % of that mean.
+
+    Of one value the interval is that value: nothing is known of its spread.
+    """
+    mean, num = float(np.mean(values)), len(values)
+    if num == 1:
+        return mean, (mean, mean)
+    quantile = float(student.ppf((1 + CONFIDENCE) / 2, num - 1))
+    half = quantile * float(np.std(values, ddof=1)) / num**0.5
     return mean, (mean - half, mean + half)

@@ -58,6 +58,7 @@ class Published:
     splits: tuple[str, ...] = ("train", "test")
     num_training_folds: int = 1
     num_test_folds: int = 1
+    named_by_us: bool = False  # its files carry no names of its classes
     note: str = ""  # where the split is not the authors'
 
     def check_split(self, name: str, split: str, fold: int) -> None:
@@ -72,6 +73,10 @@ class Published:
     def num_folds(self, split: str) -> int:
         """Return how many official folds a split has."""
         return self.num_test_folds if split == "test" else self.num_training_folds
+
+    def has_names(self, root: Path) -> bool:
+        """Whether the classes have names without any given: of our own, or in the dataset's files."""
+        return self.named_by_us or any(any(root.glob(mark)) for mark in self.marks)
 
     def words(
         self, name: str, root: Path, prompts: Path | None, class_names: list[str] | None

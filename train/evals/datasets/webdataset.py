@@ -28,6 +28,11 @@ def open_tars(
     """
     own_names = root / "classnames.txt"
     given = class_names or (lines(own_names) if own_names.exists() and prompts is None else None)
+    if given is None and prompts is None and not published.has_names(root):
+        raise ValueError(
+            f"the tars of {name} at {root} have numbers for classes. Next: put classnames.txt beside them, "
+            f"or pass --prompts FILE, a copy of data/prompts.md of CLIP's repository"
+        )
     names, templates = published.words(name, root, prompts, given)
     own_templates = root / "zeroshot_classification_templates.txt"
     if own_templates.exists() and prompts is None:
