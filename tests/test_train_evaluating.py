@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 import torch
 
+from tests import published_trees
 from tests.fakes import COLOURS, make_dataset, make_picture
 from tests.processes import run_together
 from tests.tiny_train import tiny_config
 from train.__main__ import main
 from train.checkpoint import load_checkpoint
 from train.config import EvalsConfig, SpeedConfig, TrainConfig
+from train.evals import features
 from train.evals.zero_shot import ZeroShot
 from train.loop import fit
 from train.report import write_run_report
@@ -91,11 +93,32 @@ def test_a_resumed_run_repeats_and_loses_no_evaluation(root: Path, tmp_path: Pat
     assert (run / "metrics.jsonl").read_bytes() == (root / "evaluated" / "metrics.jsonl").read_bytes()
 
 
+def fit_with_small_parts(config: TrainConfig, data: Path, run: Path) -> None:
+    """Train; processes share the pictures of an evaluation by five, not by a thousand."""
+    features.MAX_PART_PICTURES = 5
+    fit(config, data, run)
+
+
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 def test_several_processes_find_exactly_what_one_does(root: Path, tmp_path: Path, parallel: Any) -> None:
+    runs = [shutil.copytree(root / "plain", tmp_path / f"{number}") for number in (1, 2)]
+    config = replace(with_evals(root), parallel=parallel)
+    for number, run in enumerate(runs, start=1):
+        run_together(number, fit_with_small_parts, config, root / "data", run)
+    one, several = (lines(run, evaluated=True) for run in runs)
+    assert one == several
+    assert [line["step"] for line in one] == [6]
+
+
+def test_a_dataset_of_the_paper_is_known_by_its_name(root: Path, tmp_path: Path) -> None:
     run = shutil.copytree(root / "plain", tmp_path / "run")
-    run_together(2, fit, replace(with_evals(root), parallel=parallel), root / "data", run)
-    assert lines(run, evaluated=True) == lines(root / "evaluated", evaluated=True)[-1:]
+    published_trees.cifar10(tmp_path / "cifar10")
+    evals = EvalsConfig(datasets=(f"cifar10={tmp_path / 'cifar10'}",))
+    fit(replace(CONFIG, evals=evals), root / "data", run)
+    (line,) = lines(run, evaluated=True)
+    assert line.keys() == {"step"} | {
+        f"zero_shot/cifar10/{name}{end}" for name in ("top1", "top5") for end in ("", "_averaged")
+    }
 
 
 def test_every_so_many_steps_is_another_choice(root: Path, tmp_path: Path) -> None:
@@ -116,6 +139,7 @@ def test_the_report_draws_what_was_found_on_the_way(root: Path) -> None:
     [
         ({"zero_shot": ("pictures",)}, "evals.zero_shot is pictures, must be NAME=PLACE, each name once"),
         ({"retrieval": ("a=x", "a=y")}, "evals.retrieval is a=x a=y, must be NAME=PLACE, each name once"),
+        ({"zero_shot": ("a=x",), "datasets": ("a=y",)}, "must be NAME=PLACE, each name once"),
         ({"every_steps": 0}, "evals.every_steps is 0, must be at least 1"),
     ],
 )

@@ -16,6 +16,7 @@ from train.checkpoint import Weights
 from train.config import EvalsConfig, TrainConfig
 from train.data import PairReader
 from train.evals import Evaluation
+from train.evals.metrics import Metric
 from train.evals.retrieval import Retrieval
 from train.evals.zero_shot import ZeroShot
 from train.parallel import whole
@@ -23,7 +24,7 @@ from train.state import TrainState
 from train.trained import TrainedModel
 
 # What of an evaluation's result is a measure that a curve can be drawn of; a dict holds several.
-MEASURES = {"zero_shot": ("top1", "top5"), "retrieval": ("image_to_text", "text_to_image")}
+MEASURES = ("value", "top1", "top5", "image_to_text", "text_to_image")
 
 
 class Evaluations:
@@ -55,7 +56,7 @@ class Evaluations:
         for end, model in trained.items():
             for kind, evaluation in self._evaluations:
                 result = evaluation.evaluate(model)
-                measures = _measures(result, MEASURES[kind])
+                measures = _measures(result)
                 named = {f"{kind}/{evaluation.name}/{name}{end}": value for name, value in measures}
                 yield named, f"{evaluation.summary(result)}{' (averaged weights)' if end else ''}"
 
@@ -87,6 +88,9 @@ def _plain(value: Tensor) -> Tensor:
 def _evaluations(config: EvalsConfig, run: Path) -> Iterator[tuple[str, Evaluation]]:
     for name, data in _places("zero_shot", config.zero_shot):
         yield "zero_shot", ZeroShot(run=run, data=data, name=name, templates=config.templates)
+    for name, data in _places("datasets", config.datasets):
+        evaluation = ZeroShot(run=run, data=data, name=name, dataset=name, templates=config.templates)
+        yield "zero_shot", evaluation
     for name, data in _places("retrieval", config.retrieval):
         yield "retrieval", Retrieval(run=run, data=data, name=name)
 
@@ -99,10 +103,10 @@ def _places(kind: str, entries: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
         yield name, location(place)
 
 
-def _measures(result: dict[str, Any], names: tuple[str, ...]) -> Iterator[tuple[str, float]]:
-    for name in names:
+def _measures(result: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    for name in (name for name in MEASURES if name in result):
         value = result[name]
         if isinstance(value, dict):
             yield from ((f"{name}/{part}", float(number)) for part, number in value.items())
-        else:
+        elif name != "value" or result["metric"] != Metric.ACCURACY:  # which is that of top 1
             yield name, float(value)
