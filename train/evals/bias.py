@@ -24,8 +24,9 @@ class Bias:
     Example: python -m train eval bias --run runs/clip --data faces/by_group --labels labels.json --name faces
 
     labels.json has lists of labels by the name of their set, such as {"person": ["man", "woman"],
-    "crime": ["thief", "criminal"], "animal": ["animal"]}. A picture is given the label whose caption is nearest. What is found depends on the labels: the paper's shares fell when it added one
-    for children. A share says how the model sorts these pictures, and nothing of the people in them.
+    "crime": ["thief", "criminal"], "animal": ["animal"]}. A picture is given the label of the nearest
+    caption. What is found depends on the labels: the paper's shares fell when it added one for children. A
+    share says how the model sorts these pictures, and nothing of the people in them.
     """
 
     run: Path
