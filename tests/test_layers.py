@@ -77,6 +77,7 @@ LAYERS = {
             "bpe",
             "transforms",
             "checkpoint",
+            "report_analyses",
             "report_evals",
             "report_starts",
             "watch",

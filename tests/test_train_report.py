@@ -175,3 +175,46 @@ def test_a_matrix_of_many_classes_shows_those_with_the_most_errors() -> None:
 def test_the_worst_classes_come_in_the_order_of_their_accuracy() -> None:
     result = _evaluation(per_class={"cat": 0.25, "truck": 0.0}, confusion=[[1, 2, 1], [0, 0, 0], [3, 0, 0]])
     assert worst_classes(result) == [("truck", 0.0, "cat (3)"), ("cat", 0.25, "dog (2), truck (1)")]
+
+
+def test_an_evaluation_stands_beside_what_others_published(tmp_path: Path) -> None:
+    row = {"model": "ViT-X", "training_data": "D", "percent": 80.0, "source": "a paper"}
+    published = [
+        row | {"billion_pairs_seen": 12.8, "train_exaflop": 567.0, "percent": 50.0 + n} for n in range(9)
+    ]
+    run_dir = _make_run(tmp_path / "run")
+    metric = {"metric": "mean_per_class", "value": 0.75, "interval": [0.7, 0.8], "note": "drawn"}
+    _write_evaluation(run_dir, _evaluation(published=published, **metric))
+    page = _report(run_dir)
+    for words in ("mean per class 75.0 % (70.0 to 80.0)", "drawn", "ViT-X", "58.0 %", "567", "a paper"):
+        assert words in page.words
+    assert page.words.count("ViT-X") == 7 + 9  # the best beside ours, all of them folded
+
+
+def test_analyses_are_drawn(tmp_path: Path) -> None:
+    run_dir = _make_run(tmp_path / "run")
+    bins = [{"confidence": 0.2, "accuracy": 0.1}, {"confidence": 0.9, "accuracy": 0.8}]
+    shift = {
+        **{"standard": 0.7, "shifted": 0.62, "expected": 0.6, "effective": 0.02, "relative": 0.1},
+        **{"effective_interval": [-0.01, 0.05], "slope": 1.0, "intercept": -0.5},
+        "reference": [[0.6, 0.4], [0.7, 0.6], [0.8, 0.7]],
+    }
+    group = {"num_pictures": 10, "num_given": 3, "share": 0.3, "interval": [0.1, 0.6]}
+    results: list[dict[str, Any]] = [
+        {"eval": "calibration", "bins": bins},
+        {"eval": "robustness", "shifts": {"imagenetv2": shift}},
+        {"eval": "bias", "sets": {"crime": {"groups": {"a": group}, "gap": 0.0, "p_value": None}}},
+        {"eval": "templates", "top1_after_each": [0.4, 0.5]},
+    ]
+    for result in results:
+        _write_evaluation(run_dir, {"name": "n"} | result)
+    page = _report(run_dir)
+    for words in (
+        "as sure as right",
+        "+2.0 (-1.0 to +5.0)",
+        "their line",
+        "Given a label of 'crime'",
+        "30.0 %",
+    ):
+        assert words in page.words
+    assert page.tags.count("figure") == 4 + 3  # those of the run, calibration, one shift, templates

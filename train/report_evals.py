@@ -11,6 +11,7 @@ from manifests.report.curves import Series, curves
 from manifests.report.heat import heat_map
 from manifests.report.page import Section, cards, facts, folded, number, share, text
 from manifests.report.pictures import thumbnail
+from train.report_analyses import analyses
 
 MAX_CLASSES_DRAWN = 30  # in a confusion matrix: more names than that cannot be read
 NUM_BARS = 20  # of classes; the others are folded
@@ -33,10 +34,12 @@ def evaluation_section(place: int, result: Json) -> Section:
         "Unreadable pictures": len(result.get("bad_pictures", ())) or None,
         "Data": result.get("data"),
         "Step": number(result["step"]) if "step" in result else None,
+        "Metric": _metric(result) if "metric" in result else None,
+        "Note": result.get("note") or None,
     }
-    said = {"eval", "name", "data", "step", "num_pictures", "top1", "top5"}
+    said = {"eval", "name", "data", "step", "num_pictures", "top1", "top5", "value"}
     others = [(name, value) for name, value in flat(_scalars(result)) if name not in said]
-    body = facts([*known.items(), *others])
+    body = facts([*known.items(), *others]) + analyses(result)
     if result.get("confusion") and result.get("per_class"):
         body += cards([_per_class(result), _confusion(result)]) + _worst(result)
     body += _errors(result.get("errors", ()))
@@ -45,6 +48,12 @@ def evaluation_section(place: int, result: Json) -> Section:
     return Section(
         anchor=f"eval-{place}", title=f"{result['name']} ({result['eval'].replace('_', ' ')})", body=body
     )
+
+
+def _metric(result: Json) -> str:
+    """Return a metric with its interval."""
+    low, high = (100 * bound for bound in result["interval"])
+    return f"{result['metric'].replace('_', ' ')} {100 * result['value']:.1f} % ({low:.1f} to {high:.1f})"
 
 
 def evaluation_curves(lines: Sequence[Json]) -> list[str]:
