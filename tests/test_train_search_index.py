@@ -4,18 +4,23 @@ import io
 import json
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from manifests.storage import remove_folder
 from manifests.store import open_dataset
 from tests.fakes import make_caption, make_dataset, make_picture, make_rejection
 from tests.tiny_search import make_index, make_run, make_video, png
+from train.__main__ import main
 from train.search.build import Recipe, build_index
+from train.search.command import IndexRequest, QueryRequest
 from train.search.copies import copies_of
 from train.search.question import Question
 from train.search.searcher import Searcher
+from train.search.video import frames_of
 from train.trained import load_trained
 from train.transforms import evaluation_pixels
 
@@ -205,6 +210,24 @@ def test_videos_are_indexed_as_pictures_with_times(tmp_path: Path) -> None:
     assert sum(part.made.num_bad for part in searcher.parts.all) == 1
 
 
+def test_frames_are_upright_and_large_steps_are_sought(tmp_path: Path) -> None:
+    av = pytest.importorskip("av", reason="needs PyAV: pip install -e '.[video]'")
+    picture = Image.new("RGB", (64, 48), "red")
+    picture.paste("blue", (32, 0, 64, 48))  # right, which is above once it is turned against the clock
+    with av.open(str(tmp_path / "turned.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=2)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.set_display_rotation(90)
+        for _ in range(40):
+            container.mux(stream.encode(av.VideoFrame.from_image(picture)))
+        container.mux(stream.encode())
+    frames = list(frames_of(tmp_path / "turned.mp4", 7.0))
+    assert [frame.time_s for frame in frames] == [0.0, 7.0, 14.0]
+    assert {(frame.width, frame.height) for frame in frames} == {(48, 64)}
+    red, _, blue = Image.open(io.BytesIO(frames[2].pixels)).getpixel((24, 8))
+    assert blue > 200 > 60 > red
+
+
 def test_a_playlist_that_names_other_files_is_no_video(tmp_path: Path) -> None:
     pytest.importorskip("av", reason="needs PyAV: pip install -e '.[video]'")
     clips = tmp_path / "clips"
@@ -224,6 +247,76 @@ def test_copies_that_were_dropped_are_found_by_the_key_that_was_kept(tmp_path: P
     copies = copies_of(tmp_path / "index", str(data.resolve()), "ab")
     assert [copy["url"] for copy in copies] == ["u1", "u2"]
     assert copies_of(tmp_path / "index", str(data.resolve()), "cd") == []
+
+
+def test_an_approximate_index_grows_and_shrinks_with_its_parts(tmp_path: Path) -> None:
+    pytest.importorskip("faiss", reason="needs faiss: pip install -e '.[search]'")
+    data = make_dataset(tmp_path / "data", num_pairs=40, pairs_per_shard=20)
+    make_index(tmp_path, data, approximate_from=10)
+    for num_pairs in (60, 60, 50):  # more, the same, fewer
+        make_dataset(data, num_pairs=num_pairs, pairs_per_shard=20)
+        searcher = make_index(tmp_path, data, approximate_from=10)
+        exact = Searcher.open(tmp_path / "index", exact=True)
+        [file] = (tmp_path / "index").glob("approximate-*.faiss")
+        stamp = file.stat().st_mtime_ns
+        picture = Question(picture=make_picture(num_pairs - 1))
+        hits, true = (each.search(picture, 1, show_unsafe=False) for each in (searcher, exact))
+        assert hits[0].score == pytest.approx(true[0].score, abs=1e-5)  # there are copies
+    make_index(tmp_path, data, approximate_from=10)
+    assert file.stat().st_mtime_ns == stamp  # nothing has changed
+    make_index(tmp_path, data, approximate_from=0)
+    assert list((tmp_path / "index").glob("approximate-*.faiss")) == []
+
+
+def test_the_command_line_indexes_and_finds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    captions = [f"shape {number}\x1b[2J" for number in range(6)]
+    data = make_dataset(tmp_path / "data", num_pairs=6, captions=captions)
+    index = ["search", "index", "--run", str(make_run(tmp_path / "run")), "--data", str(data)]
+    assert main([*index, "--out", str(tmp_path / "index")]) == 0
+    assert capsys.readouterr().out.startswith("6 pictures indexed (6 added, 0 dropped); exact search. Next: ")
+    (tmp_path / "asked.jpg").write_bytes(make_picture(4))
+    query = ["search", "query", str(tmp_path / "index"), "--image", str(tmp_path / "asked.jpg")]
+    assert main([*query, "--num", "2", "--json"]) == 0
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (first["caption"], first["url"]) == (captions[4], "https://host1.example/pictures/4.jpg")
+    assert first["score"] >= second["score"]
+    assert main([*query, "--num", "1", "--minus", "red"]) == 0
+    assert "\x1b" not in capsys.readouterr().out  # what a caption would do to a terminal
+
+
+@pytest.mark.parametrize(
+    ("wrong", "line"),
+    [
+        (["search", "find"], "unknown command search 'find', known: index, query, serve"),
+        (["search", "query", "nowhere", "red"], "nowhere holds no index. Next: "),
+        (["search", "query", "nowhere"], "nothing is asked for"),
+        (
+            ["search", "index", "--data", "nowhere", "--out", "out"],
+            "out holds no index yet. Next: say with --run",
+        ),
+        (["search", "serve", "nowhere"], "nowhere holds no index. Next: "),
+    ],
+)
+def test_wrong_requests_end_with_a_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    wrong: list[str],
+    line: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(wrong) == 2
+    assert capsys.readouterr().err.startswith(f"error: {line}")
+
+
+def test_flags_that_cannot_be_are_refused(tmp_path: Path) -> None:
+    place: dict[str, Any] = {"data": (tmp_path,), "out": tmp_path}
+    for wrong in ({"data": ()}, {"every_s": 0.0}, {"batch_size": 0}, {"approximate_from": -1}):
+        with pytest.raises(ValueError, match=r"Next: "):
+            IndexRequest(**place | wrong)
+    for asked in ({"num": 0}, {"image": tmp_path / "none.jpg"}):
+        with pytest.raises(ValueError, match=r"Next: "):
+            QueryRequest(index=tmp_path, **asked)  # type: ignore[arg-type]
 
 
 def test_a_place_without_pictures_is_refused(tmp_path: Path) -> None:

@@ -327,5 +327,5 @@ def test_settings_that_cannot_be_are_refused(tmp_path: Path, wrong: dict[str, ob
 
 
 def test_who_lets_others_in_is_told() -> None:
-    assert ServeSettings(index=Path(), host="0.0.0.0").is_open
-    assert not ServeSettings(index=Path(), host="::1").is_open
+    assert "no password" in str(ServeSettings(index=Path(), host="0.0.0.0").warning())
+    assert ServeSettings(index=Path(), host="::1").warning() is None

@@ -65,8 +65,7 @@ class World:
 
     def _content(self, num: int) -> Vectors:
         drawn = self.random.standard_normal((num, DIM), dtype=np.float32)
-        content: Vectors = (drawn * self._spectrum) @ self._axes
-        return content
+        return np.asarray((drawn * self._spectrum) @ self._axes, np.float32)
 
     @staticmethod
     def _unit(vectors: Vectors) -> Vectors:

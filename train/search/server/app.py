@@ -44,12 +44,8 @@ _ASSETS = {"/": ("page.html", "text/html"), "/page.css": ("page.css", "text/css"
 def serve(settings: ServeSettings) -> None:
     """Serve the page until somebody stops it."""
     app = make_app(settings, Searcher.open(settings.index, exact=settings.exact))
-    if settings.is_open:
-        print(
-            f"warning: --host {settings.host} lets everybody who reaches this machine search and see these "
-            f"pictures; there is no password",
-            file=sys.stderr,
-        )
+    if warning := settings.warning():
+        print(warning, file=sys.stderr)
     web.run_app(
         app,
         host=settings.host,

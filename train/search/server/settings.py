@@ -43,7 +43,11 @@ class ServeSettings:
                 flag = field.replace("_", "-")
                 raise ValueError(f"--{flag} is {getattr(self, field)}, must be above 0. Next: leave it out")
 
-    @property
-    def is_open(self) -> bool:
-        """Whether others than this machine can reach it."""
-        return not ipaddress.ip_address(self.host).is_loopback
+    def warning(self) -> str | None:
+        """Return what somebody should know who lets others than this machine in; None for who does not."""
+        if ipaddress.ip_address(self.host).is_loopback:
+            return None
+        return (
+            f"warning: --host {self.host} lets everybody who reaches this machine search and see these "
+            "pictures; there is no password"
+        )
