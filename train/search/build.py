@@ -31,7 +31,7 @@ class Recipe:
     data: tuple[Path, ...]
     out: Path
     every_s: float = 1.0
-    approximate_from: int = NEEDED_FROM
+    approximate_from: int = NEEDED_FROM  # pictures; 0: never
     batch_size: int = 64
 
 
@@ -134,7 +134,8 @@ def _with_approximate(
     recipe: Recipe, index: IndexFile, known: IndexFile | None, parts: Parts, trained: TrainedModel
 ) -> IndexFile:
     """Return the index with an approximate one of its parts, where they are many and faiss is there."""
-    if parts.num_rows < max(1, recipe.approximate_from) or not has_faiss():
+    wanted = recipe.approximate_from and parts.num_rows >= recipe.approximate_from
+    if not wanted or not has_faiss():
         return index
     made = _earlier(recipe.out, known, parts)
     if made is not None and set(made.setting.parts) == set(parts.by_number):
