@@ -4,6 +4,7 @@ import io
 import json
 import random
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from filters.checks import TextChecks
 from filters.images import ImageRules
 from filters.language import Language
 from pipeline.build import build
-from pipeline.config import BuildConfig, Dedup, RunOptions
+from pipeline.config import Cap, Dedup, RunOptions
 from pipeline.recipes import laptop
 from pipeline.sources import Sources
 from pipeline.sources.folder import Folder
 from tests.tiny_train import tiny_config
+from train.config import DataConfig
 from train.evals.overlap import Overlap
 from train.loop import fit
 from train.trained import load_trained
@@ -78,7 +80,8 @@ def test_planted_pictures_are_found(pictures: Any, tmp_path: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(recompressed(evaluated[number], chance))
     data = dataset_of(tmp_path)
-    run = fit(tiny_config(num_epochs=1, checkpoint_every_steps=10**6), data, tmp_path / "run")
+    config = tiny_config(num_epochs=1, data=DataConfig(batch_size=512), log_every_steps=100)
+    run = fit(config, data, tmp_path / "run")
     found = Overlap(run=run, data=tmp_path / "test", name="planted", training=(data,)).evaluate(
         load_trained(run)
     )
@@ -103,19 +106,22 @@ def test_planted_pictures_are_found(pictures: Any, tmp_path: Path) -> None:
 
 def link(path: Path, to: Path) -> None:
     to.parent.mkdir(parents=True, exist_ok=True)
-    to.symlink_to(path)
+    to.hardlink_to(path)
 
 
 def dataset_of(root: Path) -> Path:
     queries = root / "terms.txt"
     queries.write_text("picture\n")
-    config = laptop().config
-    config = BuildConfig(
+    recipe = laptop().config
+    config = replace(
+        recipe,
         queries=str(queries),
         sources=Sources(folder=Folder(paths=(str(root / "training"),), templates=("a {}.",))),
         text=TextChecks(language=Language(keep=())),
-        image=config.image.__class__(header=ImageRules(min_side_px=16, max_aspect=20)),
+        image=replace(recipe.image, header=ImageRules(min_side_px=16, max_aspect=20)),
         dedup=Dedup(max_distance=None),
+        cap=Cap(max_pairs_per_query=20_000),
     )
-    build(config, RunOptions(dataset=root / "dataset"))
+    manifest = build(config, RunOptions(dataset=root / "dataset"))
+    print(manifest.num_pairs, [(stage.stage, stage.num_in, stage.dropped) for stage in manifest.funnel])
     return root / "dataset"
