@@ -4,6 +4,7 @@ What one kind of run wrote into its checkpoints, whole or in parts, any other ta
 """
 
 from contextlib import AbstractContextManager, nullcontext
+from inspect import signature
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -61,7 +62,7 @@ class SpreadTowers:
         if num_processes() == 1:
             return
         if kind == "ddp":
-            self._called = DistributedDataParallel(towers, broadcast_buffers=False)
+            self._called = copies(towers)
         else:
             # FSDP2 shards no scalars: every process has those, and their gradients are averaged by hand.
             self._by_hand = [parameter for parameter in towers.parameters() if parameter.ndim == 0]
@@ -133,6 +134,17 @@ class SpreadTowers:
         prefixed: dict[str, Any] = _prefixed(model, self.towers)
         set_model_state_dict(self.towers, prefixed, options=options)
         set_optimizer_state_dict(self.towers, optimizer, whole, options=options)
+
+
+def copies(towers: nn.Module) -> DistributedDataParallel:
+    """Return the towers under DDP, each process with its own statistics of batch norm."""
+    for part in towers.modules():
+        # Gradients of such weights come with these strides; DDP takes others for another layout, and warns.
+        if isinstance(part, nn.Conv2d) and part.kernel_size == (1, 1):
+            part.weight.data = part.weight.data.to(memory_format=torch.channels_last)
+    named = "forward_sync_buffers" in signature(DistributedDataParallel).parameters  # from torch 2.13 on
+    settings: dict[str, Any] = {"forward_sync_buffers" if named else "broadcast_buffers": False}
+    return DistributedDataParallel(towers, **settings)
 
 
 def whole(value: Tensor) -> Tensor:
