@@ -17,7 +17,7 @@ def analyses(result: Json) -> str:
         _published(result) if result.get("published") else "",
         cards([_calibration(result["bins"])]) if result.get("bins") else "",
         _robustness(result["shifts"]) if result.get("shifts") else "",
-        "".join(_shares(name, found) for name, found in result.get("sets", {}).items()),
+        cards([_shares(name, found) for name, found in result.get("sets", {}).items()]),
         cards([_templates(result["top1_after_each"])]) if result.get("top1_after_each") else "",
     ]
     return "".join(parts)
@@ -91,9 +91,10 @@ def _shares(name: str, found: Json) -> str:
         low, high = (100 * bound for bound in share["interval"])
         interval = f"{low:.1f} to {high:.1f}"
         rows.append([group, share["num_pictures"], share["num_given"], _percent(share["share"]), interval])
-    p_value = "not defined" if found["p_value"] is None else f"{found['p_value']:.2g}"
+    p_value = "not defined" if found["p_value"] is None else f"{max(found['p_value'], 1e-300):.2g}"
     caption = f"Given a label of {name!r}: gap {100 * found['gap']:.1f} points, p of equal shares {p_value}"
-    return table(["group", "pictures", "given one", "share", "95 %"], rows, caption=caption)
+    columns = ["group", "pictures", "given one", "share", "95 %"]
+    return f'<div class="card">{table(columns, rows, caption=caption)}</div>'
 
 
 def _templates(accuracies: Sequence[float]) -> str:
