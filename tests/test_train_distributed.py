@@ -94,22 +94,23 @@ def test_several_processes_train_as_one_does(
     assert_same(trained(tmp_path, several, num_processes, "several"), trained(tmp_path, config))
 
 
-def killed_and_undisturbed(root: Path, counts: list[int]) -> tuple[Path, Path]:
+def killed_and_undisturbed(root: Path, counts: list[int], more: tuple[str, ...] = ()) -> tuple[Path, Path]:
     data = make_dataset(root / "data")
     runs = root / "killed", root / "whole"
     flags = [[*tiny_flags(data, run, num_epochs=30), "--ledger", "--data.batch-size", "8"] for run in runs]
+    flags = [[*own, *more] for own in flags]
     kill_at_random(runs[0], flags[0], counts, random.Random(7))
     subprocess.run(fit_command(flags[1], counts[-1]), check=True, capture_output=True)
     return runs
 
 
-def check_killed(root: Path, counts: list[int]) -> None:
+def check_killed(root: Path, counts: list[int], *more: str) -> None:
     """Check that a run killed on its way had the pairs of an undisturbed one, in order; and where the number
     of processes never changed, its curve and its weights to the bit."""
-    killed, whole = killed_and_undisturbed(root, counts)
+    killed, whole = killed_and_undisturbed(root, counts, more)
     assert read_ledger(killed) == read_ledger(whole)
     if len(set(counts)) == 1:
-        assert losses(killed) == losses(whole)
+        assert (killed / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
         ours, theirs = load_checkpoint(killed), load_checkpoint(whole)
         assert ours is not None
         assert theirs is not None
@@ -140,3 +141,12 @@ def test_averaged_weights_of_several_processes_go_on_where_they_were(tmp_path: P
     assert ours is not None
     assert theirs is not None
     torch.testing.assert_close(ours.ema, theirs.ema, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("counts", [[2] * 6, [2, 4, 1, 2]])
+def test_a_sharded_run_killed_between_parts_and_evaluations_repeats_and_loses_nothing(
+    tmp_path: Path, counts: list[int]
+) -> None:
+    often = ("--checkpoint-every-steps", "1", "--evals.retrieval", f"pairs={tmp_path / 'data'}")
+    check_killed(tmp_path, counts, "--parallel", "fsdp", *often)
