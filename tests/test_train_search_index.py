@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from tests.fakes import make_caption, make_dataset, make_picture, make_rejection
 from tests.tiny_search import make_index, make_run, make_video, png
 from train.__main__ import main
 from train.search.build import Recipe, build_index
-from train.search.command import IndexRequest, QueryRequest
+from train.search.command import IndexRequest, QueryRequest, line_of
 from train.search.copies import copies_of
 from train.search.question import Question
 from train.search.searcher import Searcher
@@ -192,6 +193,32 @@ def test_plain_tars_tell_what_their_records_say(tmp_path: Path) -> None:
     [row] = searcher.parts.all[0].rows()
     assert (row["caption"], row["url"], row["licence"], row["unsafe"]) == ("one", facts["url"], "CC0", True)
     assert found(searcher, "one") == []
+
+
+def test_records_of_strangers_are_texts_or_nothing(tmp_path: Path) -> None:
+    records = [b'{"url": {"a": 1}, "licence": 5, "extra_captions": "x", "author": "%s"}' % (b"y" * 9_000)]
+    records += [b"[" * 100_000, b'{"url": "u', b'"text"', b'{"nsfw": ' + b"[" * 50_000]
+    (tmp_path / "tars").mkdir()
+    with tarfile.open(tmp_path / "tars/0.tar", "w") as tar:
+        for number, record in enumerate(records):
+            for kind, data in {"jpg": make_picture(number), "txt": b"some", "json": record}.items():
+                member = tarfile.TarInfo(f"{number}.{kind}")
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+    rows = make_index(tmp_path, tmp_path / "tars").parts.all[0].rows()
+    assert len(rows) == 5
+    assert [rows[0][name] for name in ("url", "licence", "extra_captions")] == [None] * 3
+    assert len(rows[0]["author"]) == 2_000
+
+
+def test_a_file_name_may_be_any_bytes(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / os.fsdecode(b"photos/\xff\n\x1b[2J.png")).write_bytes(png(20, 20))
+    searcher = make_index(tmp_path, tmp_path / "photos")
+    [hit] = searcher.search(Question(words="x"), 5, show_unsafe=False)
+    assert searcher.picture(hit) == png(20, 20)
+    assert line_of(hit).isprintable()
+    json.dumps(hit.as_json()).encode()
 
 
 def test_videos_are_indexed_as_pictures_with_times(tmp_path: Path) -> None:

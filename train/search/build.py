@@ -17,7 +17,8 @@ from train.search.exact import Found, search_all
 from train.search.index_file import NAME, IndexFile, read_index_file
 from train.search.model import embed_dim_of, fingerprint, keep_model, kept_fingerprint, model_of
 from train.search.parts import MAX_NAMED, Floats, Made, Part, Parts, sampled, whole_parts, write_part
-from train.search.units import Unit, units_of
+from train.search.unit import Unit
+from train.search.units import units_of
 from train.trained import TrainedModel
 
 NUM_TUNED_ON = 200

@@ -149,7 +149,7 @@ def _query(arguments: list[str]) -> int:
         QueryRequest, prog="python -m train search query", description=QUERY_USAGE, args=arguments
     )
     for hit in request.hits():
-        print(json.dumps(hit.as_json(), ensure_ascii=False) if request.json else line_of(hit))
+        print(json.dumps(hit.as_json()) if request.json else line_of(hit))
     return 0
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from train.evals.features import NoPicturesError, features_of
 from train.search.model import embed_dim_of
 from train.search.parts import Row
-from train.search.units import Unit
+from train.search.unit import Unit
 from train.trained import TrainedModel
 
 

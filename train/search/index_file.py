@@ -28,7 +28,7 @@ class IndexFile:
 
     def write(self, index: Path) -> None:
         """Write it whole or not at all."""
-        text = json.dumps({"format": FORMAT} | asdict(self), indent=1, ensure_ascii=False)
+        text = json.dumps({"format": FORMAT} | asdict(self), indent=1)
         write_bytes(index / NAME, f"{text}\n".encode())
 
 

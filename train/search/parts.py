@@ -129,7 +129,7 @@ def write_part(
 ) -> Part:
     """Write a part, whole or not at all, and return it."""
     assert len(features) == len(rows) == made.num_rows < 1 << ROW_BITS, (len(features), len(rows), made)
-    lines = [json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows]
+    lines = [json.dumps(row).encode() + b"\n" for row in rows]
     write_bytes(folder / "rows.jsonl", b"".join(lines))
     write_bytes(folder / "frames.bin", frames)
     arrays: dict[str, NDArray[Any]] = {
@@ -141,7 +141,7 @@ def write_part(
         buffer = io.BytesIO()
         np.save(buffer, array, allow_pickle=False)
         write_bytes(folder / f"{name}.npy", buffer.getvalue())
-    write_bytes(folder / "part.json", json.dumps(asdict(made), ensure_ascii=False).encode())
+    write_bytes(folder / "part.json", json.dumps(asdict(made)).encode())
     return Part(folder=folder, made=made)
 
 

@@ -70,7 +70,8 @@ def _by_spread(features: Floats, sample: Floats) -> Floats:
 
 
 def _of_words(words: str, trained: TrainedModel) -> Floats:
-    features: Floats = trained.text_features([words]).numpy()[0]
+    # Arguments of a command line may be any bytes.
+    features: Floats = trained.text_features([words.encode("utf-8", "replace").decode()]).numpy()[0]
     return features
 
 

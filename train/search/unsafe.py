@@ -28,7 +28,7 @@ def is_unsafe(row: Mapping[str, Any], limit: float = LIMIT) -> bool:
 def _facts(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     try:
         extra = json.loads(row.get("extra") or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         extra = {}
     for facts in (dict(row.get("scores") or {}), extra, row):
         if isinstance(facts, Mapping):
