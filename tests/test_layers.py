@@ -78,6 +78,7 @@ LAYERS = {
             "transforms",
             "checkpoint",
             "report_analyses",
+            "report_data",
             "report_evals",
             "report_starts",
             "watch",

@@ -22,6 +22,7 @@ from train.loop import fit
 from train.metrics import read_ledger
 from train.mix import mix_of
 from train.order import taken_before, taker_of
+from train.report import write_run_report
 from train.tokenizer import DatasetTokenizer
 
 TOKENIZER = DatasetTokenizer.train(["a red square"] * 9, 300)
@@ -178,6 +179,27 @@ def test_a_run_says_which_datasets_it_learns_from_and_one_that_changed_is_named(
     error = capsys.readouterr().err
     assert "dataset.parts.middle.content_hash: " in error
     assert "dataset.parts.middle.num_pairs: 5, now 6" in error
+
+
+def test_plan_and_report_know_datasets_by_name(
+    places: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--data", str(places[0]), str(places[2]), "--data.passes", "1", "2"]
+    flags = ["plan", "vit_b_32", "--gpu", "h200", "--data.batch-size", "6", "--num-epochs", "2", *asked]
+    assert main(flags) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[-2:] == [
+        "data        large: 66.7% of every batch, 1 x 12 pairs an epoch",
+        "data        small: 33.3% of every batch, 2 x 3 pairs an epoch",
+    ]
+    assert any(line.endswith("for 36 samples") for line in said)
+    run = fit(mixed((1, 2), batch_size=6), [places[0], places[2]], tmp_path / "run")
+    page = write_run_report(run).read_text()
+    words = [word.split("<")[0] for word in page.partition("Datasets of the run")[2].split(">")]
+    cells = [word for word in words if word.strip()]
+    # Four epochs of 12 + 2 x 3 pairs, in batches of six.
+    assert cells[cells.index("large") :][:5] == ["large", "12", "1", "66.7%", "4"]
+    assert cells[cells.index("small") :][:5] == ["small", "3", "2", "33.3%", "8"]
 
 
 def test_datasets_of_one_name_are_numbered(tmp_path: Path) -> None:

@@ -1,14 +1,18 @@
 """`python -m train plan`: a plan as a person reads it, or as JSON."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from manifests.places import Place
 from train.config import TrainConfig
 from train.gpus import GPUS
+from train.mix import Part, describe_mix, mix_of, shares
+from train.plain_tars import open_pairs
 from train.plan import Plan, plan_run
 
 PLAN_USAGE = f"""\
@@ -27,7 +31,8 @@ class PlanRequest:
 
     gpu: str
     num_gpus: int = 1
-    num_pairs: int = 400_000_000  # of the dataset
+    num_pairs: int = 400_000_000  # of an epoch; those of --data where it is given
+    data: tuple[Place, ...] = ()  # the datasets, mixed as --data.passes says
     num_tokens: int | None = None  # of the longest caption of a batch; None: the model's context length
     measured: Path | None = None  # what train_gpu printed, for its MFU in place of the assumed one
     json: bool = False
@@ -35,19 +40,26 @@ class PlanRequest:
 
     def text(self) -> str:
         """Return the plan as it is printed. Raises ValueError as `plan_run` does."""
+        parts = self._parts()
         plan = plan_run(
             self.config,
             gpu=self.gpu,
             num_gpus=self.num_gpus,
-            num_pairs=self.num_pairs,
+            num_pairs=sum(part.num_pairs for part in parts) if parts else self.num_pairs,
             num_tokens=self.num_tokens,
             measured=self.measured,
         )
-        return json.dumps(asdict(plan)) if self.json else describe(plan)
+        if not self.json:
+            return describe(plan, parts)
+        return json.dumps(asdict(plan) | ({"dataset": describe_mix(parts)} if parts else {}))
+
+    def _parts(self) -> tuple[Part, ...]:
+        datasets = [open_pairs(place) for place in self.data]
+        return mix_of(datasets, self.config.data.passes) if datasets else ()
 
 
-def describe(plan: Plan) -> str:
-    """Return a plan in a few lines."""
+def describe(plan: Plan, mix: Sequence[Part] = ()) -> str:
+    """Return a plan in a few lines, and which part of every batch each dataset is."""
     kind = GPUS[plan.gpu]
     parts = f"{plan.samples_per_gpu:,} samples at once"
     if plan.in_parts:
@@ -69,4 +81,9 @@ def describe(plan: Plan) -> str:
         "time": f"{plan.hours:,.1f} hours for {plan.num_samples:,} samples",
         "energy": f"{plan.energy_kwh:,.0f} kWh, the GPUs alone at {kind.power_w:g} W each",
     }
-    return "\n".join(f"{name:<11} {value}" for name, value in rows.items())
+    mixed = [
+        f"{'data':<11} {part.name}: {share:.1%} of every batch, {part.passes:g} x "
+        f"{part.dataset.manifest.num_pairs:,} pairs an epoch"
+        for part, share in zip(mix, shares(mix), strict=True)
+    ]
+    return "\n".join([*(f"{name:<11} {value}" for name, value in rows.items()), *mixed])

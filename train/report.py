@@ -13,6 +13,7 @@ from manifests.report.charts import line_chart
 from manifests.report.page import Section, cards, facts, number, render_page, table
 from manifests.report.svg import WIDTH
 from manifests.store import write_bytes
+from train.report_data import data_section
 from train.report_evals import evaluation_curves, evaluation_section, flat
 from train.report_starts import starts_section
 
@@ -42,6 +43,7 @@ def write_run_report(run_dir: Path) -> Path:
         sections=[
             _results_section(evaluations),
             _curves_section(steps, timing, [line for line in metrics if "loss" not in line]),
+            data_section(config.get("dataset", {}), steps[-1]["num_samples"] if steps else 0),
             *(evaluation_section(place, result) for place, result in enumerate(evaluations)),
             Section(
                 anchor="config",
