@@ -12,14 +12,16 @@ import torch
 from tests.fakes import COLOURS, make_dataset
 from tests.published_trees import TREES
 from tests.test_train_zero_shot import make_folders
-from tests.tiny_train import tiny_config
+from tests.tiny_train import TINY_MODEL, tiny_config
 from train.__main__ import main
 from train.evals.bias import Bias
 from train.evals.calibration import Calibration
 from train.evals.captions import class_features, read_templates
+from train.evals.compute import compute_of
 from train.evals.intervals import wilson
 from train.evals.templates import Templates
 from train.evals.zero_shot import ZeroShot
+from train.flops import SampleFlops
 from train.loop import fit
 from train.trained import TrainedModel, load_trained
 from train.transforms import evaluation_pixels
@@ -86,6 +88,20 @@ def test_a_dataset_is_measured_by_its_own_metric(
     assert ("the test set has no labels" in result["note"]) == (name == "hateful_memes")
     if metric == "accuracy":
         assert result["interval"] == list(wilson(round(3 * result["top1"]), 3)) == result["top1_interval"]
+
+
+def test_the_compute_of_a_run_is_that_of_the_pairs_it_saw(run: Path, tmp_path: Path) -> None:
+    found = compute_of(run, step=6)
+    assert found is not None
+    assert found["billion_pairs_seen"] == 6 * 4 / 1e9
+    per_pair = found["train_exaflop"] * 1e18 / 24
+    assert per_pair == 3 * (
+        SampleFlops(TINY_MODEL).image + SampleFlops(TINY_MODEL).text(TINY_MODEL.context_length)
+    )
+    assert compute_of(tmp_path, step=6) is None  # an imported model
+    config = json.loads((run / "config.json").read_text()) | {"init": "others.pt"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert compute_of(tmp_path, step=6) is None
 
 
 def test_folds_are_averaged(run: Path, trained: TrainedModel, tmp_path: Path) -> None:

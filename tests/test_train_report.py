@@ -184,9 +184,19 @@ def test_an_evaluation_stands_beside_what_others_published(tmp_path: Path) -> No
     ]
     run_dir = _make_run(tmp_path / "run")
     metric = {"metric": "mean_per_class", "value": 0.75, "interval": [0.7, 0.8], "note": "drawn"}
+    metric["compute"] = {"billion_pairs_seen": 0.00125, "train_exaflop": 0.004}
     _write_evaluation(run_dir, _evaluation(published=published, **metric))
     page = _report(run_dir)
-    for words in ("mean per class 75.0 % (70.0 to 80.0)", "drawn", "ViT-X", "58.0 %", "567", "a paper"):
+    for words in (
+        "mean per class 75.0 % (70.0 to 80.0)",
+        "drawn",
+        "ViT-X",
+        "58.0 %",
+        "567",
+        "a paper",
+        "0.00125",
+        "0.004",
+    ):
         assert words in page.words
     assert page.words.count("ViT-X") == 7 + 9  # the best beside ours, all of them folded
 

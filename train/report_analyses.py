@@ -25,7 +25,9 @@ def analyses(result: Json) -> str:
 
 def _published(result: Json) -> str:
     """Return the published rows beside the run's own, the highest first."""
-    own = [result["name"], "this run", _percent(result["value"]), "", "", ""]
+    known = result.get("compute") or {}
+    own_compute = [f"{known[name]:.3g}" if known else "" for name in ("billion_pairs_seen", "train_exaflop")]
+    own = [result["name"], "this run", _percent(result["value"]), *own_compute, ""]
     rows = [(100 * result["value"], own)]
     for row in result["published"]:
         compute = [f"{row['billion_pairs_seen']:g}", f"{row['train_exaflop']:g}"]

@@ -37,7 +37,7 @@ def evaluation_section(place: int, result: Json) -> Section:
         "Metric": _metric(result) if "metric" in result else None,
         "Note": result.get("note") or None,
     }
-    said = {"eval", "name", "data", "step", "num_pictures", "top1", "top5", "value"}
+    said = {"eval", "name", "data", "step", "num_pictures", "top1", "top5", "value", "compute"}
     others = [(name, value) for name, value in flat(_scalars(result)) if name not in said]
     body = facts([*known.items(), *others]) + analyses(result)
     if result.get("confusion") and result.get("per_class"):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from train.evals.compute import compute_of
 from train.evals.intervals import Interval, fold_mean
 from train.evals.logistic import Classifiers, Logistic
 from train.evals.metrics import Metric, measure
@@ -47,6 +48,7 @@ class Probe(Learning):
         if self.dataset is not None:
             rows = published_rows(self.dataset, "probe")
             result |= {"dataset": self.dataset, "published": [asdict(row) for row in rows]}
+            result["compute"] = compute_of(self.run, trained.step)
         return result
 
     def summary(self, result: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from train.evals.classification import Classification, Classified
+from train.evals.compute import compute_of
 from train.evals.datasets import DATASETS
 from train.evals.intervals import fold_mean, wilson
 from train.evals.metrics import Metric, in_top, measure, unpack_labels
@@ -54,6 +55,7 @@ class ZeroShot(Classification):
             rows = published_rows(self.dataset, "zero_shot")
             result |= {"dataset": self.dataset, "split": self.split, "note": DATASETS[self.dataset].note}
             result["published"] = [asdict(row) for row in rows]
+            result["compute"] = compute_of(self.run, trained.step)
         one_class = first.opened.metric is not Metric.MAP_11
         return result | (_of_one_class(first, folds) if one_class else _of_several(first))
 
