@@ -6,6 +6,7 @@ dataset of CIFAR-10, trains a small CLIP on its captions and classifies the test
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -53,7 +54,7 @@ CIFAR_TEMPLATES = (
 ENGLISH_WORDS = {"the", "of", "with", "photograph", "picture", "shows"}
 MAX_NON_ENGLISH_KEPT = 0.02
 MAX_ENGLISH_LOST = 0.05
-MIN_CIFAR_TOP1 = 0.45
+MIN_CIFAR_TOP1 = 0.72
 MAX_TRAINING_CPU_S = 15 * 60
 
 Figures = dict[str, Any]
@@ -182,7 +183,7 @@ def learn_cifar10(root: Path) -> Figures:
     manifest = build(config, RunOptions(dataset=root / "cifar10-dataset"))
     assert list(verify(root / "cifar10-dataset")) == []
     run = root / "cifar10-run"
-    train("fit", "cifar10", "--data", str(root / "cifar10-dataset"), "--run", str(run))
+    train("fit", "cifar10_resnet", "--data", str(root / "cifar10-dataset"), "--run", str(run))
     train("eval", "zero_shot", "--run", str(run), "--data", str(folder / "test"), "--name", "cifar10-test")
     result = json.loads((run / "evals" / "zero_shot-cifar10-test.json").read_text())
     timing = [json.loads(line) for line in (run / "timing.jsonl").read_text().splitlines()]
@@ -195,8 +196,10 @@ def learn_cifar10(root: Path) -> Figures:
 
 
 def train(*arguments: str) -> None:
-    """Run a command of the trainer as a person would."""
-    subprocess.run([sys.executable, "-m", "train", *arguments], check=True)
+    """Run a command of the trainer as a person would, in one thread: where others want the cores too, threads
+    that wait for each other count as CPU time."""
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-m", "train", *arguments], check=True, env=one_thread)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from train.recipes import paper, proxies, small
 RECIPES: dict[str, Callable[[], TrainConfig]] = {
     "demo": small.demo,
     "cifar10": small.cifar10,
+    "cifar10_resnet": small.cifar10_resnet,
     "rn50": paper.rn50,
     "rn101": paper.rn101,
     "rn50x4": paper.rn50x4,
