@@ -132,6 +132,19 @@ def test_classes_come_from_the_command_line(run: Path, pictures: Path, trained: 
         replace(evaluation, class_names=("a", "b")).evaluate(trained)
 
 
+def test_a_dataset_takes_names_from_a_file(run: Path, tmp_path: Path) -> None:
+    TREES["mnist"](tmp_path)
+    digits = [f"digit {number}|{number}" for number in range(10)]
+    (tmp_path / "names.json").write_text(json.dumps(digits))
+    (tmp_path / "names.txt").write_text("\n".join(digits))
+    for file in ("names.json", "names.txt"):
+        evaluation = ZeroShot(run=run, data=tmp_path, name="n", dataset="mnist", classes=tmp_path / file)
+        assert evaluation.opened().synonyms[3] == ("digit 3", "3")
+    (tmp_path / "names.json").write_text('{"0": "zero"}')
+    with pytest.raises(ValueError, match="is no JSON list of names"):
+        replace(evaluation, classes=tmp_path / "names.json").opened()
+
+
 def test_a_subset_of_classes_is_judged_among_themselves(
     run: Path, pictures: Path, trained: TrainedModel, tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """Pictures sorted into classes by captions alone: what several evaluations share."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +84,8 @@ class Classification:
     prompts: Path | None = None
     """A copy of data/prompts.md of CLIP's repository: the paper's own class names and templates."""
     classes: Path | None = None
-    """Other class names: one per line in the order of the classes, or JSON by folder. a|b are synonyms."""
+    """Other class names: one per line or a JSON list in the order of the classes; without --dataset also
+    JSON by folder. a|b are synonyms."""
     class_names: tuple[str, ...] = ()
     """The same on the command line."""
     only_classes: Path | None = None
@@ -93,7 +95,7 @@ class Classification:
     def opened(self, fold: int = 1) -> Opened:
         """Return the pictures with their classes. Raises ValueError for anything that is not there."""
         if self.dataset is not None:
-            given = list(self.class_names) or (read_names(self.classes) if self.classes else None)
+            given = list(self.class_names) or (_names_in(self.classes) if self.classes else None)
             found = open_dataset(
                 self.dataset, self.data, self.split, fold=fold, prompts=self.prompts, class_names=given
             )
@@ -144,6 +146,16 @@ class Classification:
             bad_pictures=list(features.bad_pictures),
         )
         return found if self.only_classes is None else subset(found, read_names(self.only_classes))
+
+
+def _names_in(path: Path) -> list[str]:
+    """Return the names of a file. Raises ValueError for JSON that is no list of names."""
+    if path.suffix != ".json":
+        return read_names(path)
+    names = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{path} is no JSON list of names. Next: one name for each class, in their order")
+    return list(names)
 
 
 def subset(found: Classified, names: list[str]) -> Classified:
