@@ -58,7 +58,7 @@ def main(run: Path, pictures: Path) -> None:
             as_timed.append(abs(right - theirs.score(unseen, truth)))
             optimum.append(abs(right - exact.score(unseen, truth)))
             print(
-                f"strength {STRENGTHS[place]:g}: scikit-learn {seconds:.1f} s, iterations {theirs.n_iter_[0]} "
+                f"{STRENGTHS[place]:g}: scikit-learn {seconds:.1f} s, iterations {theirs.n_iter_[0]} "
                 f"(ours {found.num_iterations[place]}); accuracy ours {right:.2%}, "
                 f"gap {100 * as_timed[-1]:.2f} points, to the optimum {100 * optimum[-1]:.2f}",
                 flush=True,
