@@ -68,7 +68,8 @@ def cifar10() -> TrainConfig:
 
 
 def cifar10_resnet() -> TrainConfig:
-    """The pairs of `cifar10`, by a residual network on pictures scaled to 64 pixels: the best for a CPU so far.
+    """The pairs of `cifar10`, by a residual network on pictures scaled to 64 pixels: the best on a CPU so far
+    of those tried (docs/DECISIONS.md).
 
     One CPU core with bfloat16 (AVX-512 BF16), OMP_NUM_THREADS=1: 8.1 CPU minutes. 76.6 % zero-shot top-1 on
     the 10,000 test pictures with the template "a photo of a {}."; 72.7 % in 3.4 minutes with 4 epochs and
