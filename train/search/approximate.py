@@ -23,7 +23,7 @@ from manifests.storage import written_whole
 from train.search.exact import Found
 from train.search.parts import ROW_BITS, Floats, Part, Parts, sampled
 
-NEEDED_FROM = 100_000  # pictures; exact search takes some 20 ms of a core for as many
+NEEDED_FROM = 100_000  # pictures; exact search takes some 70 ms of a core for as many
 COMPRESS_FROM = 20_000_000
 GROWN = 2.0  # cells are chosen anew when there are so many times the pictures they were chosen for
 AIM = 0.97
