@@ -5,7 +5,7 @@ Exit status 0 done, 1 failed, 2 wrong request.
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from inspect import getdoc
 from pathlib import Path
@@ -33,6 +33,7 @@ from train.recipes import RECIPES
 from train.report import write_run_report
 from train.score import Score, score_dataset
 from train.search.command import run_search
+from train.suite import Suite, run_suite
 from train.trained import load_trained
 from train.watch import StoppedError
 
@@ -44,7 +45,7 @@ Asked = TypeVar("Asked", bound=Evaluation)
 USAGE = f"""\
 usage: python -m train fit <recipe> --data DIR --run DIR [flags]     recipes: {", ".join(RECIPES)}
        python -m train plan <recipe> --gpu GPU --num-gpus N [flags]  memory, speed and hours, before it is run
-       python -m train eval [<eval>] --run DIR [flags]               evals: {", ".join(EVALS)}
+       python -m train eval [<eval>] --run DIR [flags]               evals: {", ".join(EVALS)}, all
        python -m train score --run DIR --data DIR --out DIR [flags]  a dataset's pairs, by a trained model
        python -m train search index | query | serve [flags]          pictures by words, by a picture or both
        python -m train export DIR --format F --out DIR               for openai, open_clip or huggingface
@@ -169,12 +170,26 @@ def run_plan(arguments: Sequence[str]) -> int:
 
 def run_eval(arguments: Sequence[str]) -> int:
     """Evaluate the newest checkpoint of a run and write RUN/evals/<eval>-<name>.json."""
-    kind, flags = _pick(arguments, EVALS, "eval", default="zero_shot")
+    kind, flags = _pick(arguments, [*EVALS, "all"], "eval", default="zero_shot")
+    if kind != "all":
+        run, summary = evaluate(kind, flags)
+        print(f"{summary}; report: {write_run_report(run)}")
+        return 0
+    suite = tyro.cli(Suite, prog="python -m train eval all", description=getdoc(Suite), args=flags)
+    failures = run_suite(suite, lambda kind, flags: evaluate(kind, flags)[1])
+    print(f"report: {write_run_report(suite.run, suite.against)}")
+    for failure in failures:
+        print(f"failed: {failure}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def evaluate(kind: str, flags: Sequence[str]) -> tuple[Path, str]:
+    """Write the result of an evaluation and return its run and its summary."""
     request = tyro.cli(
         cast(type[Eval[Evaluation]], GenericAlias(Eval, (EVALS[kind],))),
         prog=f"python -m train eval {kind}",
         description=getdoc(EVALS[kind]),
-        args=flags,
+        args=list(flags),
     )
     evaluation = request.evaluation
     trained = load_trained(evaluation.run, request.weights)
@@ -185,8 +200,7 @@ def run_eval(arguments: Sequence[str]) -> int:
     result = known | measured
     path = evaluation.run / "evals" / f"{kind}-{evaluation.name}.json"
     write_bytes(path, (json.dumps(result, indent=1, ensure_ascii=False) + "\n").encode())
-    print(f"{summary}; report: {write_run_report(evaluation.run)}")
-    return 0
+    return evaluation.run, summary
 
 
 def run_score(arguments: Sequence[str]) -> int:
@@ -248,7 +262,7 @@ def run_import(arguments: Sequence[str]) -> int:
 
 
 def _pick(
-    arguments: Sequence[str], table: Mapping[str, object], noun: str, default: str | None = None
+    arguments: Sequence[str], table: Collection[str], noun: str, default: str | None = None
 ) -> tuple[str, list[str]]:
     """Return the name that the arguments begin with, or the default, and the arguments after it."""
     named = bool(arguments) and not arguments[0].startswith("-")

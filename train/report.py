@@ -15,6 +15,8 @@ from manifests.report.svg import WIDTH
 from manifests.store import write_bytes
 from train.report_data import data_section
 from train.report_evals import evaluation_curves, evaluation_section, flat
+from train.report_overlap import overlap_section
+from train.report_results import figures_of, results_section, write_summaries
 from train.report_starts import starts_section
 
 WIDE = 700  # SVG units: two columns of the page
@@ -22,8 +24,11 @@ WIDE = 700  # SVG units: two columns of the page
 Json = dict[str, Any]
 
 
-def write_run_report(run_dir: Path) -> Path:
+def write_run_report(run_dir: Path, against: Path | None = None) -> Path:
     """Write `<run_dir>/report.html` and return its path; a run that still goes on has one too.
+
+    Beside it stand `evals.json` and `evals.md`, the evaluations' figures, where there are any. With the
+    directory of an earlier run, its figures stand beside them.
 
     Raises ValueError where there is no run, or where one of its files cannot be read.
     """
@@ -35,13 +40,18 @@ def write_run_report(run_dir: Path) -> Path:
     metrics = _read_lines(run_dir / "metrics.jsonl")
     steps = [line for line in metrics if "loss" in line]
     timing = _read_lines(run_dir / "timing.jsonl")
-    evaluations = [_read_json(path) for path in sorted((run_dir / "evals").glob("*.json"))]
+    evaluations = _evaluations(run_dir)
+    earlier = None if against is None else against.resolve().name
+    figures = figures_of(evaluations, [] if against is None else _evaluations(against))
+    if figures:
+        write_summaries(run_dir, figures, earlier)
     manifest = run_dir / "run.json"  # not there in runs of earlier versions and in imported ones
     page = render_page(
         title=f"Run {run_dir.resolve().name}",
         summary=_summary(config, steps, timing),
         sections=[
-            _results_section(evaluations),
+            results_section(evaluations, figures, earlier),
+            overlap_section(evaluations),
             _curves_section(steps, timing, [line for line in metrics if "loss" not in line]),
             data_section(config.get("dataset", {}), steps[-1]["num_samples"] if steps else 0),
             *(evaluation_section(place, result) for place, result in enumerate(evaluations)),
@@ -75,19 +85,8 @@ def _summary(config: Json, steps: Sequence[Json], timing: Sequence[Json]) -> str
     )
 
 
-def _results_section(evaluations: Sequence[Json]) -> Section:
-    rows = [
-        (
-            result["name"],
-            result["eval"].replace("_", " "),
-            result.get("summary", ""),
-            result.get("step", ""),
-        )
-        for result in evaluations
-    ]
-    columns = ("evaluation", "kind", "result", "step")
-    body = table(columns, rows, caption="Results of all evaluations") if rows else ""
-    return Section(anchor="results", title="Results", body=body)
+def _evaluations(run_dir: Path) -> list[Json]:
+    return [_read_json(path) for path in sorted((run_dir / "evals").glob("*.json"))]
 
 
 def _curves_section(steps: Sequence[Json], timing: Sequence[Json], evaluated: Sequence[Json]) -> Section:

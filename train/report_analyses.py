@@ -16,6 +16,7 @@ def analyses(result: Json) -> str:
     parts = [
         _published(result) if result.get("published") else "",
         cards([_calibration(result["bins"])]) if result.get("bins") else "",
+        cards([_few_shot(result)]) if result.get("curve") else "",
         _robustness(result["shifts"]) if result.get("shifts") else "",
         cards([_shares(name, found) for name, found in result.get("sets", {}).items()]),
         cards([_templates(result["top1_after_each"])]) if result.get("top1_after_each") else "",
@@ -56,6 +57,22 @@ def _calibration(bins: Sequence[Json]) -> str:
         Series(name="as sure as right", points=[(0.0, 0.0), (1.0, 1.0)]),
     ]
     return curves(title="Calibration", series=series, x_label="confidence", y_label="accuracy")
+
+
+def _few_shot(result: Json) -> str:
+    """Return accuracy by pictures per class, with the spread over seeds, and zero-shot beside it."""
+    curve, zero = result["curve"], result["zero_shot"]["value"]
+    points = [(float(point["shots"]), point["value"]) for point in curve]
+    whole = result["all_pictures"]
+    series = [
+        Series(name="few-shot probe", points=points, bands=[tuple(point["interval"]) for point in curve]),
+        Series(name="zero-shot", points=[(0.0, zero), (points[-1][0], zero)]),
+        Series(name="probe on all pictures", points=[(float(whole["per_class"]), whole["value"])]),
+    ]
+    y_label = result["curve_metric"].replace("_", " ")
+    return curves(
+        title="Pictures per class", series=series, x_label="pictures per class", y_label=y_label, log_x=True
+    )
 
 
 def _robustness(shifts: Json) -> str:

@@ -147,7 +147,7 @@ def worth(zero_shot: float, points: Sequence[tuple[float, float]]) -> float | No
 
     Below the first point its first stretch is continued; None where the curve stays below zero-shot.
 
-    >>> worth(0.6, [(1, 0.4), (4, 0.8), (16, 0.9)])
+    >>> round(worth(0.6, [(1, 0.4), (4, 0.8), (16, 0.9)]), 9)
     2.0
     """
     if points[0][1] >= zero_shot:
