@@ -58,7 +58,11 @@ def main() -> int:
 def measured(name: str, seed: int, root: Path) -> dict[str, float]:
     """Train, and return the loss, the CPU time of a step and of the optimiser in it, and the memory."""
     config = replace(
-        TEXTBOOK, optim=VARIANTS[name], data=replace(TEXTBOOK.data, batch_size=BATCH_SIZE), seed=seed, num_epochs=4
+        TEXTBOOK,
+        optim=VARIANTS[name],
+        data=replace(TEXTBOOK.data, batch_size=BATCH_SIZE),
+        seed=seed,
+        num_epochs=4,
     )
     dataset = open_dataset(root / "train")
     state = begin_or_resume(config, dataset, root / "runs" / f"{name}-{seed}")
