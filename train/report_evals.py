@@ -34,7 +34,7 @@ def evaluation_section(place: int, result: Json) -> Section:
         "Unreadable pictures": len(result.get("bad_pictures", ())) or None,
         "Data": result.get("data"),
         "Step": number(result["step"]) if "step" in result else None,
-        "Metric": _metric(result) if "metric" in result else None,
+        "Metric": _metric(result) if "interval" in result else None,
         "Note": result.get("note") or None,
     }
     said = {"eval", "name", "data", "step", "num_pictures", "top1", "top5", "value", "compute"}

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from train.evals.classification import Classification
 from train.evals.intervals import fold_mean
 from train.evals.logistic import Logistic
-from train.evals.metrics import measure
+from train.evals.metrics import Metric, measure
 from train.evals.probe import measured, probe, searched
 from train.evals.splits import Learning, Split, Splits, draw
 from train.evals.strengths import STRENGTHS, best
@@ -53,6 +53,8 @@ class FewShot(Learning):
         """Return the contents of the result file. Raises ValueError for data that cannot be learnt from."""
         fold = self.fold or 1
         splits = self.splits(trained, fold)
+        if splits.metric is Metric.MAP_11:
+            raise ValueError("a picture shows several classes: there is no number of pictures per class")
         zero = self._zero_shot(trained, fold)
         pool = splits.train + splits.validation if splits.validation_is_of_train else splits.train
         smallest = _smallest_class(pool)
