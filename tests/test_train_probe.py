@@ -13,7 +13,8 @@ from train.__main__ import main
 from train.evals.few_shot import FewShot, drawn, worth
 from train.evals.lbfgs import minimise
 from train.evals.logistic import Logistic
-from train.evals.metrics import Metric
+from train.evals.metrics import Metric, pack_label
+from train.evals.one_vs_rest import OneVsRest
 from train.evals.probe import Probe, probe
 from train.evals.splits import Split, Splits, draw, in_validation
 from train.evals.strengths import NUM_STEPS, STRENGTHS, best, search
@@ -195,6 +196,29 @@ def test_a_probe_is_the_papers_procedure_by_scikit_learn() -> None:
     last = sklearns(found.strength, both)
     assert abs(found.value - last.score(parts[2].features, parts[2].labels)) <= 0.0021
     assert found.validation[f"{found.strength:.6g}"] == max(found.validation.values())
+
+
+def test_several_classes_a_picture_are_each_told_from_the_rest() -> None:
+    features, labels = blobs(300, 3)
+    shown = np.stack([labels == 0, labels != 2, np.zeros(300, bool)], axis=1)  # the last is never shown
+    ignored = np.arange(300) < 20
+    packed = [
+        pack_label(np.flatnonzero(row).tolist(), [0] if out else [], 3)
+        for row, out in zip(shown, ignored, strict=True)
+    ]
+    found = OneVsRest(features, np.array(packed), 3, CPU).fit([1.0, 10.0])
+    for number, strength in enumerate([1.0, 10.0]):
+        scores = found.scores(features, number)
+        for place, rows in ((0, ~ignored), (1, ignored | True)):
+            part = split(features[rows], shown[rows, place].astype(np.int64))
+            assert (
+                np.abs(scores[:, place] - sklearns(strength, part).decision_function(features)).max() < 0.02
+            )
+        assert not scores[:, 2].any()
+    assert all(found.converged)
+    assert max(found.num_iterations) < 100
+    with pytest.raises(ValueError, match="no class is shown by some"):
+        OneVsRest(features, np.zeros(300, np.int64), 3, CPU)
 
 
 def test_validation_pictures_are_the_same_wherever_the_pictures_lie() -> None:

@@ -13,6 +13,7 @@ from train.evals.compute import compute_of
 from train.evals.intervals import Interval, fold_mean
 from train.evals.logistic import Classifiers, Logistic
 from train.evals.metrics import Metric, measure
+from train.evals.one_vs_rest import OneVsRest, OneVsRestClassifiers
 from train.evals.published import published_rows
 from train.evals.splits import Learning, Split, Splits
 from train.evals.strengths import STRENGTHS, best, search
@@ -87,7 +88,7 @@ def probe(splits: Splits, device: torch.device) -> Probed:
     visited = searched(splits.train, splits.validation, splits.metric, num_classes, device)
     strength = STRENGTHS[best(visited)]
     both = splits.train + splits.validation
-    last = Logistic(both.features, both.labels, num_classes, device).fit([strength])
+    last = problem_of(both, splits.metric, num_classes, device).fit([strength])
     value, interval = measured(last, 0, splits.test, splits.metric)
     return Probed(
         strength=strength,
@@ -106,7 +107,7 @@ def searched(
     train: Split, validation: Split, metric: Metric, num_classes: int, device: torch.device
 ) -> dict[int, float]:
     """Return the metric on the validation pictures at each place of STRENGTHS that the search visits."""
-    problem = Logistic(train.features, train.labels, num_classes, device)
+    problem = problem_of(train, metric, num_classes, device)
 
     def values_of(places: Sequence[int]) -> list[float]:
         found = problem.fit([STRENGTHS[place] for place in places])
@@ -115,7 +116,15 @@ def searched(
     return search(values_of)
 
 
-def measured(found: Classifiers, number: int, split: Split, metric: Metric) -> tuple[float, Interval]:
+def problem_of(split: Split, metric: Metric, num_classes: int, device: torch.device) -> Logistic | OneVsRest:
+    """Return what is to be learnt: classes apart, or each from the rest where a picture shows several."""
+    kind = OneVsRest if metric is Metric.MAP_11 else Logistic
+    return kind(split.features, split.labels, num_classes, device)
+
+
+def measured(
+    found: Classifiers | OneVsRestClassifiers, number: int, split: Split, metric: Metric
+) -> tuple[float, Interval]:
     """Return the metric of one of the classifiers on a split, and its interval."""
     # A class that was not trained on is never the best: below every other, but finite.
     scores = np.maximum(found.scores(split.features, number), np.finfo(np.float32).min)
@@ -123,10 +132,6 @@ def measured(found: Classifiers, number: int, split: Split, metric: Metric) -> t
 
 
 def _check(splits: Splits) -> None:
-    if splits.metric is Metric.MAP_11:
-        raise ValueError(
-            "pictures of several classes each: logistic regression of one class cannot learn them"
-        )
     if not len(splits.validation.labels) or not len(splits.train.labels):
         raise ValueError(
             f"{len(splits.train.labels)} pictures to train with, {len(splits.validation.labels)} to choose "
