@@ -100,6 +100,17 @@ def test_after_one_epoch_a_cached_dataset_is_asked_for_no_more(
     assert s3.num_bytes == 0
 
 
+@pytest.mark.parametrize("cached", [False, True])
+def test_datasets_here_and_elsewhere_are_mixed(here: Path, there: Path, tmp_path: Path, cached: bool) -> None:
+    other = open_dataset(make_dataset(tmp_path / "other", num_pairs=6, name="other"))
+    data = DataConfig(batch_size=5, min_crop_share=0.5, cache=tmp_path / "cache" if cached else None)
+    pairs = [
+        PairReader([open_dataset(place), other], TOKENIZER, tiny_config(data=data)) for place in (here, there)
+    ]
+    ours, theirs = (list(reader.batches(0, 6)) for reader in pairs)
+    assert same(ours, theirs)
+
+
 @contextmanager
 def watched(cache: Path) -> Iterator[list[int]]:
     """Give how many bytes the folder ever held, seen from beside."""

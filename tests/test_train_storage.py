@@ -45,5 +45,7 @@ def test_a_run_is_trained_from_a_store_by_its_url(tmp_path: Path) -> None:
         make_dataset(location("s3://bucket/shapes"))
         flags = tiny_flags(tmp_path / "run", tmp_path / "run", num_epochs=1)
         flags[flags.index("--data") + 1] = "s3://bucket/shapes"
-        assert main(["fit", *flags]) == 0
+        cache = ["--data.cache", str(tmp_path / "cache"), "--data.cache-gb", "0.1"]
+        assert main(["fit", *flags, *cache]) == 0
     assert (tmp_path / "run/report.html").exists()
+    assert list((tmp_path / "cache").glob("*.copy"))

@@ -62,7 +62,7 @@ class PairReader:
         self._refuse_repeats()
 
     def _refuse_repeats(self) -> None:
-        """Refuse a batch that would hold a pair twice, which would be told apart from itself."""
+        """Refuse a batch that must hold a pair twice, which would be told apart from itself."""
         for part, share in zip(self._parts, shares(self._parts), strict=True):
             num_pairs = part.dataset.manifest.num_pairs
             if share * self.batch_size > num_pairs:
