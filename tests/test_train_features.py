@@ -1,3 +1,4 @@
+import json
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from manifests.store import open_dataset
 from tests.fakes import make_dataset, make_picture
 from tests.processes import run_together
 from tests.tiny_train import tiny_config
+from train.__main__ import main
 from train.distributed import processes
 from train.evals import features as module
 from train.evals.feature_files import NO_LABEL, Features
@@ -22,6 +24,8 @@ from train.models.clip import ClipVit
 from train.models.resnet import ClipResNet
 from train.trained import TrainedModel, load_trained
 from train.transforms import evaluation_pixels
+
+NAMES = ("together", "alone")
 
 
 @dataclass
@@ -199,12 +203,24 @@ def _pass_together(run: Path, cache: Path) -> None:
     with processes(torch.device("cpu")):
         kept, passed = features_of(model, pictures(), cache), features_of(model, pictures(), None)
     assert equal(kept, passed)
+    assert _evaluate(run, cache.parent / "pictures", "together") == 0
+
+
+def _evaluate(run: Path, data: Path, name: str) -> int:
+    return main(["eval", "zero_shot", "--run", str(run), "--data", str(data), "--name", name])
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_several_processes_keep_what_one_does(trained: TrainedModel, tmp_path: Path) -> None:
+def test_several_processes_keep_and_measure_what_one_does(tmp_path: Path) -> None:
     run = fit(tiny_config(num_epochs=1), make_dataset(tmp_path / "data"), tmp_path / "run")
+    for number in range(10):
+        (tmp_path / "pictures" / f"{number % 2}").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "pictures" / f"{number % 2}" / f"{number}.jpg").write_bytes(make_picture(number))
     run_together(2, _pass_together, run, tmp_path / "cache")
+    (run / "features").rename(tmp_path / "of two")
+    assert _evaluate(run, tmp_path / "pictures", "alone") == 0
+    results = [json.loads((run / "evals" / f"zero_shot-{name}.json").read_bytes()) for name in NAMES]
+    assert results[0]["confusion"] == results[1]["confusion"]
     model = load_trained(run)
     kept = features_of(model, Listed([], breaks_at=0), tmp_path / "cache")
     assert equal(kept, features_of(model, pictures(), None))

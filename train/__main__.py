@@ -19,7 +19,7 @@ from manifests.protocols import store_errors
 from manifests.store import write_bytes
 from train.checkpoint import Weights
 from train.config import TrainConfig
-from train.distributed import is_first
+from train.distributed import is_first, processes
 from train.evals import EVALS, Evaluation
 from train.interchange.command import EXPORT_USAGE, IMPORT_USAGE, Export, Import, describe
 from train.launch import LAUNCHERS
@@ -173,7 +173,8 @@ def run_eval(arguments: Sequence[str]) -> int:
     kind, flags = _pick(arguments, [*EVALS, "all"], "eval", default="zero_shot")
     if kind != "all":
         run, summary = evaluate(kind, flags)
-        print(f"{summary}; report: {write_run_report(run)}")
+        if is_first():
+            print(f"{summary}; report: {write_run_report(run)}")
         return 0
     suite = tyro.cli(Suite, prog="python -m train eval all", description=getdoc(Suite), args=flags)
     failures = run_suite(suite, lambda kind, flags: evaluate(kind, flags)[1])
@@ -184,7 +185,8 @@ def run_eval(arguments: Sequence[str]) -> int:
 
 
 def evaluate(kind: str, flags: Sequence[str]) -> tuple[Path, str]:
-    """Write the result of an evaluation and return its run and its summary."""
+    """Write the result of an evaluation, which all processes take part in, and return its run and its
+    summary."""
     request = tyro.cli(
         cast(type[Eval[Evaluation]], GenericAlias(Eval, (EVALS[kind],))),
         prog=f"python -m train eval {kind}",
@@ -193,13 +195,15 @@ def evaluate(kind: str, flags: Sequence[str]) -> tuple[Path, str]:
     )
     evaluation = request.evaluation
     trained = load_trained(evaluation.run, request.weights)
-    measured = evaluation.evaluate(trained)
+    with processes(trained.device):
+        measured = evaluation.evaluate(trained)
     summary = evaluation.summary(measured)
     known = {"eval": kind, "name": evaluation.name, "step": trained.step, "summary": summary}
     known |= {"weights": request.weights} if request.weights else {}
     result = known | measured
     path = evaluation.run / "evals" / f"{kind}-{evaluation.name}.json"
-    write_bytes(path, (json.dumps(result, indent=1, ensure_ascii=False) + "\n").encode())
+    if is_first():
+        write_bytes(path, (json.dumps(result, indent=1, ensure_ascii=False) + "\n").encode())
     return evaluation.run, summary
 
 
