@@ -40,7 +40,7 @@ FOLDER = ROOT / "runs/learning"
 def learn(whose: str, task: str, seed: int, root: Path) -> dict[str, Any]:
     """Train and measure in processes of their own, or return what is known of it."""
     done = root / task / f"{whose}-{seed}.json"
-    settings = to_json(replace(TASKS[task], seed=seed))
+    settings = json.loads(json.dumps(to_json(replace(TASKS[task], seed=seed))))  # JSON has no tuples
     known = json.loads(done.read_text()) if done.exists() else {}
     if known.get("settings") != settings:
         start = time.monotonic()
