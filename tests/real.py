@@ -1,8 +1,8 @@
 """The proof on real data: python -m tests.real DIR. Builds, verifies, trains and evaluates; prints figures.
 
 Part one crawls textbook figures, groceries, emoji and clip art over HTTP on localhost. Part two makes a
-dataset of CIFAR-10, trains a small CLIP on its captions and classifies the test set with words. Part three evaluates that model in
-every way, on CIFAR-10, MNIST, groceries and textbook figures, by one command and into one report.
+dataset of CIFAR-10, trains a small CLIP on its captions and classifies the test set with words. Part three
+evaluates that model in every way, on CIFAR-10, MNIST, groceries and textbook figures, by one command and into one report.
 """
 
 import hashlib
@@ -63,7 +63,7 @@ Figures = dict[str, Any]
 
 
 def main(root: Path) -> None:
-    """Run both parts; raise AssertionError at a figure that misses its target."""
+    """Run all parts; raise AssertionError at a figure that misses its target."""
     if not DATA.is_dir():
         print(f"skipped: the real data is not at {DATA}")
         return

@@ -64,7 +64,6 @@ templates = "photo"
 kind = "probe"
 name = "grocery"
 data = "{grocery}/train"
-validation_data = "{grocery}/val"
 test_data = "{grocery}/test"
 
 [[eval]]
@@ -105,7 +104,7 @@ def evaluate_all(root: Path) -> dict[str, Any]:
 def _grocery(root: Path) -> Path:
     """Lay the groceries out as ROOT/<split>/<class>/*.jpg, in the official splits; return ROOT."""
     for row in read_pairs("grocery"):
-        if row["split"] in ("train", "val", "test"):
+        if row["split"] in ("train", "test"):
             place = root / row["split"] / row["label"] / row["file"].name
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(row["file"], place)
