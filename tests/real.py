@@ -2,7 +2,7 @@
 
 Part one crawls textbook figures, groceries, emoji and clip art over HTTP on localhost. Part two makes a
 dataset of CIFAR-10, trains a small CLIP on its captions and classifies the test set with words. Part three
-evaluates that model in every way, on CIFAR-10, MNIST, groceries and textbook figures, by one command and into one report.
+evaluates that model in every way, on CIFAR-10, MNIST, groceries and textbook figures, into one report.
 """
 
 import hashlib
