@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from tests.fakes import COLOURS, make_dataset, make_picture
+from tests.published_trees import dtd, voc2007
 from tests.tiny_train import tiny_config
 from train.__main__ import main
 from train.evals.few_shot import FewShot, drawn, worth
@@ -304,6 +305,24 @@ def test_a_probe_tests_classes_by_their_names_and_counts_bad_pictures(
     (test / "mauve").mkdir()
     with pytest.raises(ValueError, match="the test pictures show 'mauve', which is no class of training"):
         Probe(run=tmp_path / "run", data=train, test_data=test, name="n").evaluate(trained)
+
+
+def test_datasets_of_the_paper_bring_their_splits_folds_and_metrics(
+    trained: TrainedModel, tmp_path: Path
+) -> None:
+    dtd(tmp_path / "dtd")
+    voc2007(tmp_path / "voc2007")
+    requests = {
+        name: Probe(run=tmp_path / "run", data=tmp_path / name, dataset=name, name=name)
+        for name in ("dtd", "stl10", "voc2007")
+    }
+    found = requests["dtd"].evaluate(trained)
+    assert (found["validation_is_of_train"], len(found["folds"])) == (False, 1)
+    assert requests["stl10"].folds() == list(range(1, 11))
+    assert requests["voc2007"].splits(trained).metric is Metric.MAP_11
+    few = FewShot(run=tmp_path / "run", data=tmp_path / "voc2007", dataset="voc2007", name="voc2007")
+    with pytest.raises(ValueError, match="a picture shows several classes"):
+        few.evaluate(trained)
 
 
 def test_few_shot_has_a_point_for_each_number_that_the_classes_hold(
