@@ -8,7 +8,7 @@ import json
 import sys
 import time
 
-import faiss  # type: ignore[import-not-found]  # in the peer's environment
+import faiss
 import numpy as np
 
 

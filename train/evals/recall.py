@@ -54,7 +54,7 @@ def ranks(
     of = torch.from_numpy(np.array(image_of_text, np.int64)).to(device)
     own = torch.empty(len(captions), device=device)
     for some in _slices(len(captions), TILE_CAPTIONS):
-        # Into one tensor: small ones between large ones keep the memory of those from being used again.
+        # Into one tensor: small ones between large ones would keep the memory of those from use.
         own[some] = (pictures[of[some]] * captions[some]).sum(dim=-1)
     best = torch.full((len(pictures),), -torch.inf, device=device).scatter_reduce_(0, of, own, "amax")
     better_texts, better_images = torch.zeros_like(best, dtype=torch.int64), torch.zeros_like(of)
