@@ -111,7 +111,7 @@ LAYERS = {
         {"evaluating", "suite"},
         {"oversight"},
         {"loop", "scorer"},
-        {"score", "search"},
+        {"score", "search", "draw"},
         {"launch"},
         {"__main__"},
     ),

@@ -1,5 +1,5 @@
-"""The command line of the trainer: python -m train fit | plan | eval | score | search | export | import |
-submit | jobs | preflight.
+"""The command line of the trainer: python -m train fit | plan | eval | score | search | draw | export |
+import | submit | jobs | preflight.
 Exit status 0 done, 1 failed, 2 wrong request.
 """
 
@@ -20,6 +20,7 @@ from manifests.store import write_bytes
 from train.checkpoint import Weights
 from train.config import TrainConfig
 from train.distributed import is_first, processes
+from train.draw.command import run_draw
 from train.evals import EVALS, Evaluation
 from train.interchange.command import EXPORT_USAGE, IMPORT_USAGE, Export, Import, describe
 from train.launch import LAUNCHERS
@@ -48,6 +49,7 @@ usage: python -m train fit <recipe> --data DIR --run DIR [flags]     recipes: {"
        python -m train eval [<eval>] --run DIR [flags]               evals: {", ".join(EVALS)}, all
        python -m train score --run DIR --data DIR --out DIR [flags]  a dataset's pairs, by a trained model
        python -m train search index | query | serve [flags]          pictures by words, by a picture or both
+       python -m train draw --run DIR --prompt WORDS --out FILE.svg  strokes that a model finds words in
        python -m train export DIR --format F --out DIR               for openai, open_clip or huggingface
        python -m train import FILE --run DIR                         others' models, as a run
        python -m train submit [<launcher>] [flags] -- <recipe> --data DIR --run DIR [flags]
@@ -99,6 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "eval": run_eval,
         "score": run_score,
         "search": run_search,
+        "draw": run_draw,
         "submit": run_submit,
         "jobs": run_jobs,
         "preflight": run_preflight,

@@ -1,0 +1,1 @@
+"""Drawings by a trained CLIP: strokes, how they look, and the ascent towards a prompt."""
