@@ -24,6 +24,7 @@ from pipeline.limits import Fetch
 from pipeline.plan.predict import Assumed, make_plan
 from pipeline.plan.sample import Sample
 from pipeline.plan.table import plan_lines
+from pipeline.pool_server import PoolRequest, serve
 from pipeline.queries.build import build_list
 from pipeline.queries.config import QueryListRequest
 from pipeline.queries.publish import summary_lines
@@ -45,6 +46,7 @@ See whether this machine is fit: python -m pipeline doctor
 Try again what could not be fetched: python -m pipeline retry --help
 Make a list of search terms: python -m pipeline queries --help
 List the pictures of an evaluation set, to keep them out: python -m pipeline hashes --help
+Lend this machine's processors to a build elsewhere: python -m pipeline pool --help
 """
 EXTEND_USAGE = """Add new terms or a new crawl to a finished dataset, into new shards; the old ones stay.
 
@@ -88,6 +90,13 @@ HASHES_USAGE = """Write down the hashes (and captions) of pictures that no datas
     python -m pipeline build laptop ... --dedup.evaluation-sets cifar10=cifar10.parquet
 
 Reads a folder of pictures or of tars, a tar, or a dataset. The list holds no pixels, and may be shared.
+"""
+POOL_USAGE = """Serve worker processes to builds, of this machine or of others that see the same disk.
+
+    python -m pipeline pool --port 50001
+    python -m pipeline build demo --workers 2 --direct.pools 127.0.0.1:50001
+
+Whoever reaches the port can run any code here. It listens to this machine alone until --bind says otherwise.
 """
 RETRY_USAGE = """Fetch failures of a finished dataset again, into new shards; the others stay as they are.
 
@@ -275,6 +284,11 @@ def hashes_command(arguments: list[str]) -> None:
     print(f"{request.out}: {len(table):,} pictures, {captions:,} of them with a caption")
 
 
+def pool_command(arguments: list[str]) -> None:
+    """Serve worker processes."""
+    serve(tyro.cli(PoolRequest, args=arguments, prog="python -m pipeline pool", description=POOL_USAGE))
+
+
 COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
     "build": build_command,
     "queries": queries_command,
@@ -282,6 +296,7 @@ COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
     "hashes": hashes_command,
     "retry": retry_command,
     "doctor": doctor_command,
+    "pool": pool_command,
 }
 
 

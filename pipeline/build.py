@@ -74,7 +74,8 @@ def run_rounds(job: Job) -> Job:
 
 def references(job: Job) -> list[ReferencePart]:
     """Return what must not be in the dataset: evaluation sets, earlier datasets; read once."""
-    return read_references(references_of(job.config.dedup), job.folder("references"), job.options.workers)
+    workers = 1 if job.options.cluster.remote else job.options.workers  # these are read on this machine
+    return read_references(references_of(job.config.dedup), job.folder("references"), workers)
 
 
 def crawl(job: Job, out: Path) -> None:
@@ -116,7 +117,7 @@ def fetch(job: Job, out: Path) -> None:
     )
     live = LiveFetch(tallies)
     with shown("fetched", " pairs", sum_of(missing), live.num_done, job.options.quiet, live.note):
-        run(stage, job.options.workers)
+        run(stage, job.options.workers, job.options.cluster)
     shutil.rmtree(tallies, ignore_errors=True)
 
 
@@ -164,7 +165,8 @@ def write_shards(job: Job, out: Path) -> None:
     plans = plan_shards(job.parts("ordered"), job.config.pairs_per_shard, first=job.next_shard)
     index = job.options.dataset / "index"
     with shown("shards", " shards", len(plans), num_files(index), job.options.quiet):
-        run(WriteShards(plans, job.folder("fetched"), job.options.dataset, out), job.options.workers)
+        work = WriteShards(plans, job.folder("fetched"), job.options.dataset, out)
+        run(work, job.options.workers, job.options.cluster)
 
 
 FIND: dict[str, Phase] = {"candidates": crawl, "matched": match}

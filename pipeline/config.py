@@ -17,6 +17,7 @@ from filters.urls import UrlRules
 from manifests.places import Place
 from manifests.scores import Limits, check_name
 from manifests.storage import check_writable, is_local, name_of
+from pipeline.clusters import ClusterFlags, Clusters, Runner, RunnerName
 from pipeline.limits import Decode, Encode, Fetch, require
 from pipeline.pool import CapRule
 from pipeline.sources import Sources
@@ -153,7 +154,12 @@ class RunOptions:
     """Another build's dataset on this machine, finished or not, with its work/: begin with the phases that
     these settings leave as they are. It stays as it is."""
     workers: int = 1
-    """Processes. 1 runs everything in this one."""
+    """Processes. 1 runs everything in this one; on a cluster, those of all machines."""
+    runner: RunnerName = "direct"
+    """Which of Beam's runners works. direct: this machine, or pools on several."""
+    clusters: ClusterFlags = field(default_factory=Clusters)
+    shared_disk: bool = False
+    """All workers of a cluster see the dataset's and the work folder's path as this machine does."""
     connect_to: tuple[str, ...] = ()
     """HOST=ADDRESS:PORT, as curl's --connect-to: where names are really served (*.HOST for a whole
     domain). Only these may lie on addresses that are not public."""
@@ -164,6 +170,7 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         require(self.workers >= 1, self.workers, "workers must be >= 1")
+        self.cluster.flags(self.workers)  # settings of a runner that are wrong are found here
         check_writable(self.dataset, "dataset")
         if self.work is None and not is_local(self.dataset):
             raise ValueError(
@@ -177,6 +184,31 @@ class RunOptions:
                 entry,
                 "connect-to must be HOST=ADDRESS:PORT",
             )
+
+        self._check_disk()
+
+    def _check_disk(self) -> None:
+        """Refuse workers that would look for the work folder on disks of their own."""
+        if not self.cluster.remote:
+            return
+        where = f"{self.work_folder} on this machine's disk, which the workers of {self.runner}"
+        if not self.shared_disk:
+            raise ValueError(
+                f"shared-disk: {where} would not see. Next: --dataset (or --work) on a disk that all "
+                "mount at the same path, and --shared-disk"
+            )
+        if not self.work_folder.is_absolute():
+            raise ValueError(f"shared-disk: {where} find by its whole path only. Next: begin it with /")
+
+    @property
+    def cluster(self) -> Runner:
+        """The settings of the chosen runner."""
+        return self.clusters.chosen(self.runner)
+
+    @property
+    def flags(self) -> list[str]:
+        """What Beam is told, as words of a command line."""
+        return self.cluster.flags(self.workers)
 
     @property
     def work_folder(self) -> Path:

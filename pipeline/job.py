@@ -101,7 +101,7 @@ class Job:
         """Run a transform that writes parts into the phase's folder, and show how many are there."""
         counted = num_files(self.folder(label))
         with shown(label, " files", total, counted, self.options.quiet):
-            run(transform, self.options.workers)
+            run(transform, self.options.workers, self.options.cluster)
 
     def runner(self, label: str) -> Callable[[beam.PTransform], None]:
         """Return what runs the transforms of a phase that takes several."""

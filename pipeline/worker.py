@@ -1,10 +1,13 @@
 """A worker process of a build: Beam's own, which ends when the process that started it is gone."""
 
 import logging
+import multiprocessing
 import os
+import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 
 from apache_beam.runners.worker import sdk_worker_main
 
@@ -20,9 +23,27 @@ def main() -> None:
     sdk_worker_main.main(sys.argv)
 
 
+def run_harness(folder: str, settings: Mapping[str, str]) -> None:
+    """Work in a process that a pool has started, in the driver's folder, as long as both are there."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the pool's
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    logging.getLogger("apache_beam").setLevel(logging.ERROR)
+    threading.Thread(target=_end_with_pool, daemon=True).start()
+    os.chdir(folder)  # paths of the driver mean the same here
+    os.environ |= settings
+    sdk_worker_main.main(sys.argv)
+
+
 def _end_with(driver: int) -> None:
     while os.getppid() == driver:
         time.sleep(POLL_S)
+    os._exit(1)
+
+
+def _end_with_pool() -> None:
+    pool = multiprocessing.parent_process()
+    assert pool is not None, "not started by a pool"
+    pool.join()
     os._exit(1)
 
 

@@ -27,7 +27,8 @@ ONLY_IN = {
 # Inside a package, from the leaves up: a file may import from its own layer or from an earlier one.
 LAYERS = {
     "pipeline": (
-        {"records", "limits", "tar", "blocks", "parts", "progress", "runners", "worker"},
+        {"records", "limits", "tar", "blocks", "parts", "progress", "clusters", "worker"},
+        {"worker_pools", "runners", "pool_server"},
         {"pool", "common"},
         {
             "crawl_files",
