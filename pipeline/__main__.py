@@ -20,6 +20,7 @@ from pipeline.build import build
 from pipeline.build_more import ExtendRequest, defaults_of, extend
 from pipeline.config import BuildConfig, RunOptions
 from pipeline.doctor import DoctorRequest, examine
+from pipeline.dry_run import dry_run
 from pipeline.limits import Fetch
 from pipeline.plan.predict import Assumed, make_plan
 from pipeline.plan.sample import Sample
@@ -128,6 +129,16 @@ def main(arguments: list[str]) -> int:
         return 1
 
 
+@dataclass(frozen=True, kw_only=True)
+class BuildRequest:
+    """What to build, and whether to."""
+
+    recipe: Annotated[Recipe, tyro.conf.arg(name="")]
+    dry_run: bool = False
+    """Say what the chosen runner would be told, and check that every phase could travel to its workers. Runs
+    nothing, reaches nothing."""
+
+
 def build_command(arguments: list[str]) -> None:
     """Build a dataset by a recipe, or add to one."""
     if values_of("--extend", arguments):
@@ -143,8 +154,13 @@ def build_command(arguments: list[str]) -> None:
         raise ValueError(f"unknown recipe {name!r}, known: {', '.join(RECIPES)}")
     prog = f"python -m pipeline build {name}"
     about = f"{RECIPES[name].__doc__}\n\n{USAGE}"
-    recipe: Recipe = tyro.cli(Recipe, default=RECIPES[name](), args=rest, prog=prog, description=about)
-    print_result(run(recipe), recipe.run)
+    default = BuildRequest(recipe=RECIPES[name]())
+    request = tyro.cli(BuildRequest, default=default, args=rest, prog=prog, description=about)
+    if request.dry_run:
+        for line in dry_run(request.recipe.config, request.recipe.run):
+            print(line)
+        return
+    print_result(run(request.recipe), request.recipe.run)
 
 
 def extend_command(arguments: list[str]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from apache_beam.runners.worker import sdk_worker_main
 
 POLL_S = 0.5
+PARTING_S = 0.2
 DRIVER = "OPENWIT_DRIVER"  # its process id, in the environment
 
 
@@ -32,6 +33,8 @@ def run_harness(folder: str, settings: Mapping[str, str]) -> None:
     os.chdir(folder)  # paths of the driver mean the same here
     os.environ |= settings
     sdk_worker_main.main(sys.argv)
+    # A forked process ends at once; the last words to the driver are still on their way.
+    time.sleep(PARTING_S)
 
 
 def _end_with(driver: int) -> None:

@@ -55,7 +55,7 @@ LAYERS = {
         {"begin"},
         {"rounds", "coverage", "plan", "doctor"},
         {"build", "extend", "addition"},
-        {"retry", "build_more"},
+        {"retry", "build_more", "dry_run"},
         {"recipes"},
         {"__main__"},
     ),
