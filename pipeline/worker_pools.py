@@ -60,7 +60,10 @@ class PoolWorker(GrpcWorkerHandler):
         )
         self.fleet.watch(self)
         stub = beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolStub(self.fleet.channels[self.pool])
-        error = stub.StartWorker(request, timeout=ARRIVAL_S).error
+        try:
+            error = stub.StartWorker(request, timeout=ARRIVAL_S).error
+        except grpc.RpcError as gone:
+            raise RuntimeError(f"worker pool {self.pool} does not answer ({_in_words(gone)})") from gone
         if error:
             raise RuntimeError(f"pool {self.pool} could not start a worker: {error.strip().splitlines()[-1]}")
 
@@ -96,10 +99,8 @@ class Fleet:
         for pool in self.pools:
             if (fault := self.fault_of(pool)) is not None:
                 self._close()
-                raise ValueError(
-                    f"direct.pools: {pool} does not answer ({fault}). "
-                    f"Next: python -m pipeline pool --port {pool.rpartition(':')[2]} on that machine"
-                )
+                start = f"python -m pipeline pool --port {pool.rpartition(':')[2]}"
+                raise RuntimeError(f"worker pool {pool} does not answer ({fault}): start one there, {start}")
         self.previous = WorkerHandler._registered_environments[EXTERNAL]
         WorkerHandler.register_environment(EXTERNAL, beam_runner_api_pb2.ExternalPayload)(self._worker)
         self.thread = threading.Thread(target=self._watch, daemon=True)
@@ -141,11 +142,10 @@ class Fleet:
             try:
                 self.lost_in(pool)
             except grpc.RpcError as error:
-                fault = str(error.code().name).lower().replace("_", " ")
-                if silence < MAX_SILENCES and not self.over.wait(REFUSED_WAIT_S):
-                    continue
-                return fault
-            return None
+                if silence == MAX_SILENCES or self.over.wait(REFUSED_WAIT_S):
+                    return _in_words(error)
+            else:
+                return None
         return None
 
     def _watch(self) -> None:
@@ -160,7 +160,7 @@ class Fleet:
             lost = self.lost_in(pool)
         except grpc.RpcError:
             fault = self.fault_of(pool)
-            return f"worker pool {pool} is gone ({fault})" if fault else None
+            return f"worker pool {pool} does not answer ({fault})" if fault else None
         with self.lock:
             mine = {worker: since for worker, since in self.workers.items() if worker.pool == pool}
         if any(worker.worker_id in lost for worker in mine):
@@ -184,6 +184,10 @@ def local_address_towards(pool: str) -> str:
         way.connect(address)  # of a datagram socket: nothing is sent
         own: str = way.getsockname()[0]
     return f"[{own}]" if family == socket.AF_INET6 else own
+
+
+def _in_words(error: grpc.RpcError) -> str:
+    return str(error.code().name).lower().replace("_", " ")
 
 
 def _end(problem: str) -> None:

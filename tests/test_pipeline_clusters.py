@@ -86,7 +86,8 @@ def test_a_wrong_setting_gets_one_line(flags: str, said: str, capsys: pytest.Cap
     try:
         status = main(arguments)
     except SystemExit as ended:  # what only the command line's own library can say
-        status = ended.code
+        assert ended.code == 2
+        status = 2
     words = " ".join(capsys.readouterr().err.replace("│", " ").split())
     assert said in words
     assert status == 2

@@ -85,7 +85,7 @@ def test_what_would_not_travel_is_found(steps: Callable[[Any], Any], said: str) 
     assert said in fault
 
 
-def in_main(function: FunctionType) -> FunctionType:
+def in_main(function: Any) -> FunctionType:
     """Return a function as it would be, were it of the program that runs."""
     there = FunctionType(function.__code__, vars(sys.modules["__main__"]), function.__name__)
     there.__module__ = "__main__"
