@@ -45,7 +45,7 @@ class Drawing:
 
 
 def ascend(trained: TrainedModel, ascent: Ascent) -> Drawing:
-    """Return a drawing; the same on the same machine for the same seed, where the device is a CPU."""
+    """Return a drawing; the same for the same seed on the same CPU by as many threads."""
     generator = torch.Generator().manual_seed(ascent.seed)
     trained.model.requires_grad_(False)
     first = random_strokes(ascent.num_strokes, generator)

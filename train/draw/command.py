@@ -45,7 +45,7 @@ class Draw:
     num_strokes: int = 64
     num_steps: int = 200
     seed: int = 0
-    """Another one is another drawing; the same one, on the same machine's CPU, the same file."""
+    """Another one is another drawing; the same one, on the same CPU by as many threads, the same file."""
     num_copies: int = 8
     """Random views of the drawing that a step's gradient is the mean of."""
     side_px: int | None = None

@@ -56,8 +56,8 @@ def soft_pixels(strokes: Strokes, side_px: int) -> Tensor:
     """Return a picture (3, S, S) of the strokes on white, from 0 to 1.
 
     A stroke covers a pixel by how far the pixel's centre is from it: the stroke's profile, blurred by a
-    logistic of BLUR_PX, so that also strokes thinner than a pixel have their share of ink. Memory does not
-    grow with strokes x pixels x segments: bands of strokes are computed anew for the gradient.
+    logistic of BLUR_PX, so that also strokes thinner than a pixel have their share of ink. What is kept
+    does not grow with strokes x pixels x segments: bands of strokes are computed anew for the gradient.
     """
     at = (torch.arange(side_px, device=strokes.points.device) + 0.5) * (CANVAS / side_px)
     y, x = torch.meshgrid(at, at, indexing="ij")
