@@ -56,7 +56,7 @@ class Flink:
     """Apache Flink, through Beam's job server (Java on this machine)."""
 
     master: str = ""
-    """HOST:PORT of Flink's REST service."""
+    """HOST:PORT of Flink's REST service, or [local]: within the job server itself, to try it out."""
     version: Literal["1.19", "1.20", "2.0", "2.1", "2.2"] = "1.20"
     """The cluster's."""
     job_server_jar: Path | None = None
@@ -71,7 +71,8 @@ class Flink:
 
     def flags(self, workers: int) -> list[str]:
         """Return the options of Beam's Flink runner; its parallelism is the number of workers."""
-        _check_address("flink.master", self.master)
+        if self.master != "[local]":
+            _check_address("flink.master", self.master)
         _check_count("flink.workers-per-host", self.workers_per_host)
         return [
             "--runner=FlinkRunner",
@@ -89,7 +90,8 @@ class Spark:
     """Apache Spark 3, through Beam's job server (Java on this machine)."""
 
     master: str = ""
-    """spark://HOST:PORT, which a job server on this machine talks to; leave out where rest-url is given."""
+    """spark://HOST:PORT, which a job server on this machine talks to, or local[CORES], to try it out. Leave
+    it out where rest-url is given."""
     rest_url: str = ""
     """http://HOST:6066, the cluster's REST service, to which one jar with everything is handed."""
     job_server_jar: Path | None = None
@@ -119,6 +121,8 @@ class Spark:
                 f"spark.master {self.master!r} and spark.rest-url {self.rest_url!r}: one of the two says "
                 "where the cluster is. Next: --spark.master spark://HOST:7077 or --spark.rest-url http://HOST:6066"
             )
+        if re.fullmatch(r"local\[\d+\]", self.master):
+            return [f"--spark_master_url={self.master}"]
         scheme, _, address = (self.master or self.rest_url).partition("://")
         wanted = ("spark",) if self.master else ("http", "https")
         if scheme not in wanted or not _ADDRESS.fullmatch(address):

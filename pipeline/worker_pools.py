@@ -39,13 +39,12 @@ class PoolWorker(GrpcWorkerHandler):
     """A worker of one pool, as Beam's runner sees it."""
 
     def __init__(self, fleet: "Fleet", pool: str, *beams: Any) -> None:
-        # Beam's constructor asks for host_from_worker.
-        self.fleet, self.pool, self.host = fleet, pool, local_address_towards(pool)
+        self.fleet, self.pool = fleet, pool
         super().__init__(*beams)
 
     def host_from_worker(self) -> str:
-        """Return the address of this machine that the pool's machine can reach."""
-        return self.host
+        """Return this machine's address, one for all pools: Beam tells all workers that of the first."""
+        return self.fleet.host
 
     def start_worker(self) -> None:
         """Ask the pool for a worker. Raises RuntimeError where it cannot start one."""
@@ -85,7 +84,7 @@ class Fleet:
 
     def __init__(self, pools: Sequence[str]) -> None:
         self.pools, self.driver = tuple(pools), uuid.uuid4().hex
-        self.turns = itertools.cycle(self.pools)
+        self.turns, self.host = itertools.cycle(self.pools), address_for(self.pools)
         self.workers: dict[PoolWorker, float] = {}  # and when each was asked for
         self.lock, self.over = threading.Lock(), threading.Event()
 
@@ -169,9 +168,14 @@ class Fleet:
             w for w, since in mine.items() if time.monotonic() - since > ARRIVAL_S and not w.has_arrived()
         ]
         if late:
-            host = late[0].host
-            return f"a worker of pool {pool} cannot reach this driver at {host} (is a firewall between them?)"
+            return f"a worker of pool {pool} cannot reach this driver at {self.host}: a firewall?"
         return None
+
+
+def address_for(pools: Sequence[str]) -> str:
+    """Return this machine's address on the way to the pools: of another machine, if one is on another."""
+    own = [local_address_towards(pool) for pool in pools]
+    return next((address for address in own if address not in ("127.0.0.1", "[::1]")), own[0])
 
 
 def local_address_towards(pool: str) -> str:

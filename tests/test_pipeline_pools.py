@@ -18,7 +18,8 @@ from pipeline.pool_server import PoolRequest, serve
 from pipeline.recipes import laptop
 from pipeline.sources import Sources
 from pipeline.sources.folder import Folder
-from tests.pools import Pool, pools
+from tests import lossy
+from tests.pools import Pool, end_pool, pools, start_pool
 from tests.small_world import contents
 
 NUM_PICTURES = 30
@@ -43,9 +44,11 @@ def flags_of(photos: Path, dataset: Path) -> list[str]:
     return [*folder, "--queries", str(photos / "terms.txt"), "--dataset", str(dataset), "--quiet"]
 
 
-def start(photos: Path, dataset: Path, addresses: list[str], number: int = 2) -> subprocess.Popen[str]:
-    """Start a build on pools."""
-    command = [sys.executable, "-m", "pipeline", "build", "laptop", *flags_of(photos, dataset)]
+def start(
+    photos: Path, dataset: Path, addresses: list[str], number: int = 2, before: tuple[str, ...] = ()
+) -> subprocess.Popen[str]:
+    """Start a build on pools, by a command before it where one is given."""
+    command = [*before, sys.executable, "-m", "pipeline", "build", "laptop", *flags_of(photos, dataset)]
     command += ["--workers", str(number), "--direct.pools", *addresses]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
@@ -132,3 +135,36 @@ def test_a_pool_that_is_not_there_is_said_before_anything_is_built(photos: Path,
 def test_an_address_that_cannot_be_listened_on_is_said() -> None:
     with pytest.raises(ValueError, match=r"192\.0\.2\.1:0 cannot be listened on"):
         serve(PoolRequest(port=0, bind="192.0.2.1"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_workers", [2, 4])
+def test_over_networks_that_lose_packets_a_build_with_a_killed_pool_ends_with_the_same_bytes(
+    photos: Path, alone: dict[str, bytes], tmp_path: Path, num_workers: int
+) -> None:
+    if reason := lossy.why_not():
+        pytest.skip(reason)
+    dataset, driver_in = tmp_path / "dataset", lossy.inside("driver")
+    with lossy.star("driver", ["east", "west"]) as hosts:
+        listening = {
+            name: start_pool("--bind", host, before=lossy.inside(name)) for name, host in hosts.items()
+        }
+        addresses = [address for _, address in listening.values()]
+        try:
+            driver = start(photos, dataset, addresses, num_workers, driver_in)
+            wait_for(dataset / "work/matched/_done", driver)
+            listening["west"][0].kill()
+            said = driver.communicate(timeout=120)[1]
+            assert f"build stopped: worker pool {addresses[1]} does not answer" in said
+            assert driver.returncode == 1
+            end_pool(listening["west"][0])
+            again = start_pool("--bind", hosts["west"], before=lossy.inside("west"))
+            listening["west"] = again
+            addresses[1] = again[1]
+            driver = start(photos, dataset, addresses, num_workers, driver_in)
+            assert (driver.communicate(timeout=300)[1], driver.returncode) == ("", 0)
+            assert min(lossy.num_lost(name) for name in ("driver", "east", "west")) > 0
+        finally:
+            for pool, _ in listening.values():
+                end_pool(pool)
+    assert contents(dataset) == alone
