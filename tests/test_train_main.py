@@ -32,7 +32,7 @@ def test_fit_then_eval_leaves_a_result_and_a_report(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train"], "unknown command 'train', known: fit, plan, eval, score, search, submit"),
+        (["train"], "unknown command 'train', known: fit, plan, eval, score, search, draw, submit"),
         (["fit"], f"no recipe, known: {', '.join(RECIPES)}"),
         (["fit", "vit"], "unknown 'vit' as recipe"),
         (["fit", "demo", "--data", "nowhere", "--run", "r"], "nowhere holds no manifest.json"),

@@ -12,6 +12,7 @@ from train.parallel import copies
 
 def learn(dtype_name: str) -> None:
     dist.init_process_group("gloo")
+    torch.manual_seed(0)
     model = ModifiedResNet(image_side_px=64, width=32, num_blocks=(1, 1, 1, 1), num_heads=4, embed_dim=32)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     spread = copies(model)

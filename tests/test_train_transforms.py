@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from train import transforms
 from train.config import DataConfig
 from train.transforms import MEAN, STD, evaluation_pixels, normalise, random_bytes, stack, training_pixels
 
@@ -102,3 +103,14 @@ def test_normalised_pixels_have_clips_mean_and_deviation() -> None:
     values = normalise(images, torch.device("cpu"))
     expected = [[-mean / std, (1 - mean) / std] for mean, std in zip(MEAN, STD, strict=True)]
     assert torch.allclose(values[:, :, 0, 0].t(), torch.tensor(expected))
+
+
+def test_what_an_evaluation_normalised_first_can_be_learnt_through() -> None:
+    transforms._mean_and_std.cache_clear()
+    pictures = torch.zeros(1, 3, 2, 2, dtype=torch.uint8)
+    with torch.inference_mode():
+        normalise(pictures, torch.device("cpu"))
+    mean, std = transforms._mean_and_std(torch.device("cpu"))
+    values = torch.zeros(1, 3, 2, 2, requires_grad=True)
+    ((values - mean) / std).sum().backward()
+    assert values.grad is not None

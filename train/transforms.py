@@ -99,7 +99,9 @@ def normalise(images: Tensor, device: torch.device) -> Tensor:
 @cache
 def _mean_and_std(device: torch.device) -> tuple[Tensor, Tensor]:
     """Return both as (3, 1, 1), sent to a device once and not with every batch."""
-    return torch.tensor(MEAN, device=device).view(3, 1, 1), torch.tensor(STD, device=device).view(3, 1, 1)
+    # Also where an evaluation asks first: what is made for inference alone can take part in no gradient.
+    with torch.inference_mode(False):
+        return torch.tensor(MEAN, device=device).view(3, 1, 1), torch.tensor(STD, device=device).view(3, 1, 1)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
