@@ -125,7 +125,7 @@ def test_another_configuration_in_the_same_place_is_refused(
 def test_unknown_commands_and_recipes_list_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert (
         refused(pipeline.__main__.main, "bild", capsys=capsys)
-        == "unknown command 'bild'; known: build, queries, plan, hashes, retry, doctor"
+        == "unknown command 'bild'; known: build, queries, plan, hashes, retry, doctor, pool"
     )
     said = refused(pipeline.__main__.main, "build", "dem", capsys=capsys)
     assert "dem" in said
