@@ -17,6 +17,7 @@ from train.__main__ import main
 from train.checkpoint import load_checkpoint
 from train.launch.job import value_of
 from train.launch.kubernetes import Kubernetes
+from train.launch.records import SubmittedJob, record_job
 from train.launch.skypilot import Skypilot
 from train.launch.slurm import Slurm
 from train.launch.yaml_text import to_yaml
@@ -191,6 +192,27 @@ def test_secrets_are_in_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
     script = SLURM["two-nodes"].script(FIT)
     assert "very-secret" not in script
     assert "#SBATCH --export=PATH,HOME,USER,LANG,WANDB_API_KEY" in script
+
+
+def test_skypilot_is_given_the_file_that_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "bin" / "sky"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\ntest -s "$6"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    assert SKYPILOT["spot"].submit(FIT) == 0
+
+
+def test_jobs_are_listed_where_no_scheduler_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = SubmittedJob(launcher="slurm", job_id="7", name="b32", submitted_at="now", logs="")
+    record_job(tmp_path / "b32", job)
+    monkeypatch.setenv("PATH", "")
+    assert main(["jobs", "list", "--run", str(tmp_path)]) == 0
+    assert "UNKNOWN, squeue is not on this machine" in capsys.readouterr().out
+    assert main(["jobs", "cancel", "--run", str(tmp_path / "b32")]) == 2
+    assert "scancel is not on this machine. Next: " in capsys.readouterr().err
 
 
 def test_a_flag_is_found_in_both_forms() -> None:

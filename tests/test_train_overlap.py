@@ -16,8 +16,9 @@ from tests.tiny_train import tiny_config
 from train.evals.feature_files import Features
 from train.evals.overlap import Overlap
 from train.evals.overlap.nearest import hash_of, nearest_by_features, nearest_by_hash
-from train.evals.overlap.statistics import bonferroni, split_accuracies
+from train.evals.overlap.statistics import split_accuracies
 from train.loop import fit
+from train.report_overlap import bonferroni
 from train.trained import load_trained
 
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
-NAME = re.compile(
-    r"[a-z]([-a-z0-9]{0,50}[a-z0-9])?"
-)  # what Kubernetes takes for the name of a Job and its pods
+# What Kubernetes takes for the name of a Job and its pods.
+NAME = re.compile(r"[a-z]([-a-z0-9]{0,50}[a-z0-9])?")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 SECRET = re.compile(r"(?i)(secret|token|passw|credential|api_?key|access_?key)")
 

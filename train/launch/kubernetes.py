@@ -1,7 +1,6 @@
 """A run on Kubernetes: an indexed Job, a pod for each node, and the service by which pods find each other."""
 
 import json
-import shlex
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 from train.launch.command import Nodes, fit_command, preflight_command
 from train.launch.job import Job, run_of, value_of, values_of
 from train.launch.records import SubmittedJob, now, record_job
+from train.launch.shell import answer, quoted
 from train.launch.yaml_text import to_yaml
 
 PORT = 29500
@@ -68,9 +68,9 @@ class Kubernetes(Job):
             print(text, end="")
             return 0
         _kubectl(self.command(fit_arguments), text)
-        name = self.name
+        name, run_dir = self.name, run_of(fit_arguments)
         record_job(
-            run_of(fit_arguments),
+            run_dir,
             SubmittedJob(
                 launcher="kubernetes",
                 job_id=name,
@@ -80,7 +80,7 @@ class Kubernetes(Job):
                 cluster=self.namespace,
             ),
         )
-        print(f"created Job {name} in {self.namespace}. Next: python -m train jobs status --run DIR")
+        print(f"created Job {name} in {self.namespace}. Next: python -m train jobs status --run {run_dir}")
         return 0
 
     def objects(self, fit_arguments: Sequence[str]) -> list[Json]:
@@ -196,7 +196,9 @@ class Kubernetes(Job):
         data, each = values_of("--data", fit_arguments), self.num_processes_per_node
         look = preflight_command(data, run, each, nodes[1], python="python")
         fit = fit_command(fit_arguments, each, nodes=nodes[0], python="python", save_s=self.save_s)
-        return f"{_quoted(look)} && exec {_quoted(fit)}" if self.preflight else f"exec {_quoted(fit)}"
+        free = {"--node-rank=$JOB_COMPLETION_INDEX"}
+        start = f"exec {quoted(fit, free)}"
+        return f"{quoted(look, free)} && {start}" if self.preflight else start
 
 
 def state_of(job: SubmittedJob) -> str:
@@ -226,20 +228,5 @@ def log_lines(job: SubmittedJob, node: int, num_lines: int, follow: bool) -> Ite
             yield line.rstrip("\n")
 
 
-def _quoted(words: Sequence[str]) -> str:
-    """Return a line of the shell in which only Kubernetes's own number of the pod is a variable."""
-    return " ".join(
-        word if word == "--node-rank=$JOB_COMPLETION_INDEX" else shlex.quote(word) for word in words
-    )
-
-
 def _kubectl(command: Sequence[str], given: str = "") -> str:
-    try:
-        done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        raise ValueError(
-            "kubectl is not on this machine. Next: install it, or --dry-run and apply the objects elsewhere"
-        ) from None
-    if done.returncode:
-        raise ValueError(f"kubectl: {done.stderr.strip()}. Next: correct it, and submit again")
-    return done.stdout
+    return answer(command, "install it, or --dry-run and apply the objects elsewhere", given)

@@ -10,6 +10,7 @@ from typing import Any
 from manifests.store import write_bytes
 from train.launch.command import Nodes, fit_command, preflight_command
 from train.launch.job import Job, run_of, value_of, values_of
+from train.launch.shell import quoted
 from train.launch.yaml_text import to_yaml
 
 INSTALL = "pip install --quiet -e '.[train]' -c constraints.txt"
@@ -44,8 +45,7 @@ class Skypilot(Job):
 
     def command(self, fit_arguments: Sequence[str]) -> list[str]:
         """Return what `submit` runs: a managed job, which SkyPilot watches and recovers."""
-        path = run_of(fit_arguments).name
-        return ["sky", "jobs", "launch", "--yes", "--name", self.name, f"{path}.sky.yaml"]
+        return ["sky", "jobs", "launch", "--yes", "--name", self.name, _task_file(fit_arguments)]
 
     def submit(self, fit_arguments: Sequence[str]) -> int:
         """Write the task file here and launch it; return SkyPilot's exit status."""
@@ -54,7 +54,7 @@ class Skypilot(Job):
         if self.dry_run:
             print(f"# {shlex.join(command)}\n{text}", end="")
             return 0
-        write_bytes(run_of(fit_arguments).with_suffix(".sky.yaml"), text.encode())
+        write_bytes(Path(_task_file(fit_arguments)), text.encode())
         try:
             return subprocess.run(command, check=False).returncode
         except FileNotFoundError:
@@ -81,7 +81,8 @@ class Skypilot(Job):
         look = preflight_command(values_of("--data", fit_arguments), run, each, nodes[1], python="python")
         fit = fit_command(fit_arguments, each, self.max_restarts, nodes=nodes[0], python="python")
         lines = ["set -e", 'head=$(echo "$SKYPILOT_NODE_IPS" | head -n 1)'] if several else ["set -e"]
-        lines += [_quoted(line) for line in ([look, fit] if self.preflight else [fit])]
+        free = {"--node-rank=$SKYPILOT_NODE_RANK", "--master-addr=$head"}
+        lines += [quoted(line, free) for line in ([look, fit] if self.preflight else [fit])]
         resources: dict[str, Any] = {
             "accelerators": f"{self.gpu}:{self.gpus_per_node}" if self.gpus_per_node else None,
             "cpus": f"{self.cpus_per_process * each}+",
@@ -108,7 +109,6 @@ class Skypilot(Job):
         return {name: value for name, value in task.items() if value}
 
 
-def _quoted(words: Sequence[str]) -> str:
-    """Return a line of the shell in which only SkyPilot's own variables are ones."""
-    free = {"--node-rank=$SKYPILOT_NODE_RANK", "--master-addr=$head"}
-    return " ".join(word if word in free else shlex.quote(word) for word in words)
+def _task_file(fit_arguments: Sequence[str]) -> str:
+    """Return the name of the task's file in this directory; the run's own may be on the machines alone."""
+    return f"{run_of(fit_arguments).name}.sky.yaml"

@@ -10,6 +10,7 @@ from pathlib import Path
 from manifests.store import write_bytes
 from train.launch.job import Job, run_of, values_of
 from train.launch.records import SubmittedJob, now, record_job
+from train.launch.shell import answer
 
 # The run was asked to stop and has saved: 75 of `python -m train`. A wrong request, 2, would be wrong again.
 SCRIPT = """\
@@ -25,7 +26,7 @@ export MASTER_ADDR WORLD_SIZE={num_processes}
 
 on_every_process() {{
   # One log for each process. When one ends, the others have a minute to end as well.
-  srun --export=ALL --kill-on-bad-exit=0 --wait=60 --open-mode=append --output={logs}/%j-%t.log \\
+  srun --export=ALL --kill-on-bad-exit=0 --wait=60 --open-mode=append --output={logs}/{job}-%t.log \\
     bash -c 'export RANK=$SLURM_PROCID LOCAL_RANK=$SLURM_LOCALID; exec "$@"' -- "$@"
 }}
 
@@ -85,12 +86,13 @@ class Slurm(Job):
         (run_dir / "logs").mkdir(parents=True, exist_ok=True)
         write_bytes(path, script.encode())
         job_id = _slurm(self.command(fit_arguments)).split(";")[0]
-        logs = str(run_dir / "logs" / f"{job_id}-*.log")
+        link = "_*" if self.num_links > 1 else ""
+        logs = str(run_dir / "logs" / f"{job_id}{link}-*.log")
         record_job(
             run_dir,
             SubmittedJob(launcher="slurm", job_id=job_id, name=self.name, submitted_at=now(), logs=logs),
         )
-        print(f"queued as job {job_id}; logs: {logs}. Next: python -m train jobs status {run_dir}")
+        print(f"queued as job {job_id}; logs: {logs}. Next: python -m train jobs status --run {run_dir}")
         return 0
 
     def script(self, fit_arguments: Sequence[str]) -> str:
@@ -108,6 +110,7 @@ class Slurm(Job):
             exports="\n".join(f"export {name}={shlex.quote(text)}" for name, text in self.settings().items()),
             num_processes=self.num_processes,
             logs=shlex.quote(str(run_dir / "logs")),
+            job=self._job_in_logs,
             preflight=PREFLIGHT.format(command=shlex.join([*look, str(self.num_processes)]))
             if self.preflight
             else "",
@@ -117,7 +120,6 @@ class Slurm(Job):
         )
 
     def _directives(self, run_dir: Path) -> list[str]:
-        chain = self.num_links > 1
         minutes = None if self.hours is None else max(1, round(60 * self.hours))
         wanted = {
             "job-name": self.name,
@@ -128,12 +130,12 @@ class Slurm(Job):
             "mem": None if self.memory_gb is None else f"{self.memory_gb}G",
             "time": minutes,
             "signal": f"USR1@{self.save_s}",
-            "array": f"1-{self.num_links}%1" if chain else None,
+            "array": f"1-{self.num_links}%1" if self.num_links > 1 else None,
             "partition": self.partition,
             "account": self.account,
             "qos": self.qos,
             "constraint": self.constraint,
-            "output": run_dir / "logs" / ("%A_%a.log" if chain else "%j.log"),
+            "output": run_dir / "logs" / f"{self._job_in_logs}.log",
             "open-mode": "append",
             "chdir": Path.cwd(),
             # By name: the values stay out of the script.
@@ -141,19 +143,24 @@ class Slurm(Job):
         }
         return ["requeue", *(f"{name}={value}" for name, value in wanted.items() if value is not None)]
 
+    @property
+    def _job_in_logs(self) -> str:
+        """A job's number in the names of its logs, as Slurm writes it; a chain's links share one."""
+        return "%A_%a" if self.num_links > 1 else "%j"
+
     def _script_path(self, fit_arguments: Sequence[str]) -> Path:
         return run_of(fit_arguments) / f"{self.name}.sbatch"
 
 
 def state_of(job: SubmittedJob) -> str:
     """Return a job's state as Slurm names it; UNKNOWN once it has forgotten the job."""
-    shown = subprocess.run(
-        ["squeue", "--noheader", "--states=all", "--format=%T %r", f"--jobs={job.job_id}"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return " ".join(shown.stdout.split()) or "UNKNOWN"
+    command = ["squeue", "--noheader", "--states=all", "--format=%T %r", f"--jobs={job.job_id}"]
+    try:
+        # A job that it has forgotten is an error to it.
+        shown = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    except FileNotFoundError:
+        return "UNKNOWN, squeue is not on this machine"
+    return " ".join(shown.split()) or "UNKNOWN"
 
 
 def cancel(job: SubmittedJob) -> None:
@@ -162,13 +169,4 @@ def cancel(job: SubmittedJob) -> None:
 
 
 def _slurm(command: Sequence[str]) -> str:
-    """Return what a command of Slurm's printed. Raises ValueError with what it said instead."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        raise ValueError(
-            f"{command[0]} is not on this machine. Next: submit from a login node of the cluster"
-        ) from None
-    if done.returncode:
-        raise ValueError(f"{command[0]}: {done.stderr.strip()}. Next: correct it, and submit again")
-    return done.stdout.strip()
+    return answer(command, "submit from a login node of the cluster")

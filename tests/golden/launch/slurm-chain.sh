@@ -26,7 +26,7 @@ export MASTER_ADDR WORLD_SIZE=1
 
 on_every_process() {
   # One log for each process. When one ends, the others have a minute to end as well.
-  srun --export=ALL --kill-on-bad-exit=0 --wait=60 --open-mode=append --output=/runs/b32/logs/%j-%t.log \
+  srun --export=ALL --kill-on-bad-exit=0 --wait=60 --open-mode=append --output=/runs/b32/logs/%A_%a-%t.log \
     bash -c 'export RANK=$SLURM_PROCID LOCAL_RANK=$SLURM_LOCALID; exec "$@"' -- "$@"
 }
 

@@ -1,7 +1,7 @@
 """What an overlap with the training pictures did to an accuracy (CLIP, sec. 5)."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -46,16 +46,6 @@ def split_accuracies(correct: NDArray[np.bool_], overlapping: NDArray[np.bool_])
         greater = binomtest(int(overlap.sum()), len(overlap), _accuracy(clean), alternative="greater")
         result["p_value"] = float(greater.pvalue)
     return {name: None if _is_nan(value) else value for name, value in result.items()}
-
-
-def bonferroni(p_values: Mapping[str, float | None]) -> dict[str, float]:
-    """Return the p-values of several datasets, corrected for their number: those without a test do not count.
-
-    >>> bonferroni({"cifar10": 0.02, "mnist": None, "pets": 0.6})
-    {'cifar10': 0.04, 'pets': 1.0}
-    """
-    tested = {name: value for name, value in p_values.items() if value is not None}
-    return {name: min(1.0, value * len(tested)) for name, value in tested.items()}
 
 
 def _accuracy(correct: Sequence[bool] | NDArray[np.bool_]) -> float:
