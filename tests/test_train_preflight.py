@@ -29,6 +29,7 @@ def look(data: Path, run: Path) -> None:
     [
         ({"min_free_gb": 1e9}, "GB free at .*, less than 1e\\+09"),
         ({"data": (Path("/nowhere"),)}, "cannot read /nowhere"),
+        ({"run": Path("/proc/nowhere")}, "cannot write to /proc/nowhere"),
         ({"num_processes": 16}, ": 1 processes started, 16 asked for"),
     ],
 )

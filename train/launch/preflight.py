@@ -9,6 +9,7 @@ import shutil
 import socket
 import statistics
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -139,12 +140,13 @@ def _shared(run: Path) -> tuple[float, str | None]:
     if num_processes() > 1:
         dist.broadcast(token, 0)
     if is_first():
-        path.write_text(str(token.item()))
+        with suppress(OSError):  # all then say that they do not see it
+            path.write_text(str(token.item()))
     wait_for_all()
     seen = path.is_file() and path.read_text() == str(token.item())
     wait_for_all()
     if is_first():
-        path.unlink()
+        path.unlink(missing_ok=True)
     return float(seen), None if seen else f"{run} is not the directory that the first process writes to"
 
 
