@@ -1,7 +1,5 @@
 """The report in a real browser: what is seen, where links and keys lead, contrast, and that nothing runs."""
 
-import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,40 +8,13 @@ import pytest
 
 from manifests.report import write_report
 from manifests.store import read_manifest, write_manifest
+from tests.browsing import CONTRASTS, NEEDS_CHROMIUM, Tab
 from tests.fakes import make_dataset
 from tests.full_report import make_reported, write_full_report
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install -e '.[dev]'")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: apt-get install chromium")
+pytestmark = NEEDS_CHROMIUM
 
 WINDOWS = [(360, "light"), (360, "dark"), (820, "light"), (1280, "light"), (1280, "dark")]
-
-# What WCAG 2.2 calls the contrast of text, of every element that holds text itself: {text, ratio, needed}.
-# Backgrounds are those of the nearest ancestor that is not transparent; drawn text stands on its figure's.
-CONTRASTS = """() => {
-  const rgb = words => words.match(/[\\d.]+/g).map(Number);
-  const linear = v => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
-  const light = c => 0.2126 * linear(c[0]) + 0.7152 * linear(c[1]) + 0.0722 * linear(c[2]);
-  const ground = e => {
-    for (; e; e = e.parentElement) {
-      const c = rgb(getComputedStyle(e).backgroundColor);
-      if (c.length === 3 || c[3] > 0) return c;
-    }
-    return [255, 255, 255];
-  };
-  const texts = [...document.querySelectorAll('body *')].filter(e => e.checkVisibility() &&
-    [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()));
-  return texts.map(e => {
-    const style = getComputedStyle(e);
-    const drawn = e.namespaceURI.endsWith('svg');
-    const [one, two] = [light(rgb(drawn ? style.fill : style.color)), light(ground(e))].sort((a, b) => b - a);
-    const size = parseFloat(style.fontSize);
-    const large = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
-    const words = e.textContent.trim().slice(0, 40);
-    return {text: words, ratio: (one + 0.05) / (two + 0.05), needed: large ? 3 : 4.5};
-  }).filter(t => t.text);
-}"""
 
 
 # Where the focus is: "nav", the section's id, or nothing beyond the last of them.
@@ -54,50 +25,16 @@ PLACE = """(() => {
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A browser for the tests of this file."""
-    with playwright.sync_playwright() as started:
-        found = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
-
-
-@pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report that has every section."""
     return write_full_report(tmp_path_factory.mktemp("report"))
-
-
-class _Tab:
-    """A page in a window, with all that it says and asks for."""
-
-    def __init__(self, browser: Any, path: Path, width_px: int = 1280, scheme: str = "light") -> None:
-        context = browser.new_context(
-            viewport={"width": width_px, "height": 800}, color_scheme=scheme, reduced_motion="reduce"
-        )
-        self.page = context.new_page()
-        self.said: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.goto(path.as_uri())
-
-    def __enter__(self) -> "_Tab":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.page.context.close()
-
-    def js(self, script: str) -> Any:
-        return self.page.evaluate(script)
 
 
 @pytest.mark.parametrize(("width_px", "scheme"), WINDOWS)
 def test_every_section_is_seen_without_a_complaint_or_a_request(
     browser: Any, report: Path, width_px: int, scheme: str
 ) -> None:
-    with _Tab(browser, report, width_px, scheme) as tab:
+    with Tab(browser, report.as_uri(), width_px, scheme) as tab:
         sections = tab.js("[...document.querySelectorAll('section')].map(s => s.id)")
         assert len(sections) == 15
         assert all(tab.page.locator(f"#{name} h2").is_visible() for name in sections)
@@ -112,7 +49,7 @@ def test_every_section_is_seen_without_a_complaint_or_a_request(
 
 @pytest.mark.parametrize(("width_px", "scheme"), WINDOWS)
 def test_all_text_can_be_told_from_its_ground(browser: Any, report: Path, width_px: int, scheme: str) -> None:
-    with _Tab(browser, report, width_px, scheme) as tab:
+    with Tab(browser, report.as_uri(), width_px, scheme) as tab:
         tab.js("document.querySelectorAll('details').forEach(d => d.open = true)")
         found = tab.js(CONTRASTS)
         assert len(found) > 300
@@ -121,13 +58,13 @@ def test_all_text_can_be_told_from_its_ground(browser: Any, report: Path, width_
 
 def test_dark_windows_get_a_dark_page(browser: Any, report: Path) -> None:
     ground = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"
-    with _Tab(browser, report, scheme="dark") as dark, _Tab(browser, report) as light:
+    with Tab(browser, report.as_uri(), scheme="dark") as dark, Tab(browser, report.as_uri()) as light:
         assert max(dark.js(ground)) < 40 < 200 < min(light.js(ground))
 
 
 @pytest.mark.parametrize("width_px", [360, 1280])
 def test_every_reason_leads_to_its_samples(browser: Any, report: Path, width_px: int) -> None:
-    with _Tab(browser, report, width_px) as tab:
+    with Tab(browser, report.as_uri(), width_px) as tab:
         links = tab.page.locator("a[href^='#rejected-']:visible")
         reasons = {"match-no_query", "screen_image-image_too_small", "dedup-near_duplicate"}
         assert links.count() == 2 * len(reasons)  # from the funnel and from the bars
@@ -143,7 +80,7 @@ def test_every_reason_leads_to_its_samples(browser: Any, report: Path, width_px:
 
 
 def test_the_keyboard_reaches_all_links_and_shows_where_it_is(browser: Any, report: Path) -> None:
-    with _Tab(browser, report) as tab:
+    with Tab(browser, report.as_uri()) as tab:
         tab.page.keyboard.press("Tab")
         assert tab.js("document.activeElement.textContent") == "Skip to the content"
         assert tab.page.locator(".skip").bounding_box()["x"] >= 0
@@ -160,7 +97,7 @@ def test_the_keyboard_reaches_all_links_and_shows_where_it_is(browser: Any, repo
 
 
 def test_skipping_leads_past_the_links(browser: Any, report: Path) -> None:
-    with _Tab(browser, report) as tab:
+    with Tab(browser, report.as_uri()) as tab:
         tab.page.keyboard.press("Tab")
         tab.page.keyboard.press("Enter")
         assert tab.js("document.activeElement.id") == "content"
@@ -168,7 +105,7 @@ def test_skipping_leads_past_the_links(browser: Any, report: Path) -> None:
 
 def test_a_phone_sees_the_narrow_funnel_and_a_screen_the_wide_one(browser: Any, report: Path) -> None:
     for width_px, shown in {360: "on-narrow", 1280: "on-wide"}.items():
-        with _Tab(browser, report, width_px) as tab:
+        with Tab(browser, report.as_uri(), width_px) as tab:
             assert tab.page.locator(f".sankey.{shown}").is_visible()
             assert tab.page.locator(".sankey:visible").count() == 1
             sizes = "[...document.querySelectorAll('.sankey text')].filter(t => t.checkVisibility())"
@@ -180,13 +117,13 @@ def test_a_browser_runs_no_script_that_a_caption_brings(browser: Any, tmp_path: 
     hostile = "<script>console.log('RAN')</script><img src=x onerror=\"console.log('RAN')\">"
     root = make_dataset(tmp_path / "data", num_pairs=1, captions=[hostile], name=hostile)
     path = write_report(root)
-    with _Tab(browser, path) as tab:
+    with Tab(browser, path.as_uri()) as tab:
         assert tab.said == []
         assert tab.page.title() == hostile
     # The second wall: with the caption not escaped, the page's policy still lets nothing run.
     broken = tmp_path / "broken.html"
     broken.write_text(path.read_text("utf-8").replace("<h1>", f"<h1>{hostile}"), "utf-8")
-    with _Tab(browser, broken) as tab:
+    with Tab(browser, broken.as_uri()) as tab:
         assert tab.said
         assert all("Content Security Policy" in said for said in tab.said)
 
@@ -205,7 +142,7 @@ def test_counts_of_billions_fit_a_phone(browser: Any, tmp_path: Path) -> None:
     )
     write_manifest(root, replace(manifest, funnel=funnel))
     edges = "[...document.querySelectorAll('.on-narrow text')].map(t => t.getBoundingClientRect())"
-    with _Tab(browser, write_report(root), 360) as tab:
+    with Tab(browser, write_report(root).as_uri(), 360) as tab:
         assert tab.js("document.documentElement.scrollWidth") == 360
         assert tab.js(f"Math.min(...{edges}.map(b => b.left))") >= 0
         assert tab.js(f"Math.max(...{edges}.map(b => b.right))") <= 360

@@ -7,24 +7,16 @@ from typing import Any
 
 import pytest
 
+from tests import browsing
+from tests.browsing import CONTRASTS, NEEDS_CHROMIUM, playwright
 from tests.fakes import make_dataset, make_picture
-from tests.test_manifests_report_browser import CHROMIUM, CONTRASTS, playwright
 from tests.tiny_search import make_index, make_video, serving
 from train.search.searcher import Searcher
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: apt-get install chromium")
+pytestmark = NEEDS_CHROMIUM
 
 HOSTILE = "<img src=x onerror=\"console.log('RAN')\"><script>console.log('RAN')</script>"
 NUM_SHAPES = 60
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A browser for the tests of this file."""
-    with playwright.sync_playwright() as started:
-        found = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")
@@ -48,27 +40,12 @@ def page(searcher: Searcher) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
-class Tab:
-    """A page in a window, with all that it says and asks for."""
+class Tab(browsing.Tab):
+    """The page when it has shown its first pictures, and what a person does there."""
 
     def __init__(self, browser: Any, address: str, width_px: int = 1280, scheme: str = "light") -> None:
-        context = browser.new_context(
-            viewport={"width": width_px, "height": 800}, color_scheme=scheme, reduced_motion="reduce"
-        )
-        self.page = context.new_page()
-        self.said: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.goto(address)
+        super().__init__(browser, address, width_px, scheme)
         self.wait("Some of")
-
-    def __enter__(self) -> "Tab":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.page.context.close()
 
     def until(self, script: str, argument: object = None) -> None:
         """Wait until a script says true; the page's policy allows no script that waits in the page itself."""
@@ -92,9 +69,6 @@ class Tab:
     def captions(self) -> list[str]:
         found: list[str] = self.js("[...document.querySelectorAll('#grid .words')].map(e => e.textContent)")
         return found
-
-    def js(self, script: str, argument: object = None) -> Any:
-        return self.page.evaluate(script, argument)
 
 
 def expected(searcher: Searcher, **asked: Any) -> list[str]:
