@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, ClassVar, Literal, Protocol
 
 import tyro
 
@@ -52,68 +52,88 @@ class Direct:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flink:
-    """Apache Flink, through Beam's job server (Java on this machine)."""
+class OnHosts:
+    """What is asked of every runner that starts Beam's own workers on its hosts."""
+
+    image: str = ""
+    """Image of the workers, NAME:TAG (target `pipeline` of the Dockerfile); the hosts need Docker."""
+    sidecar: str = ""
+    """HOST:PORT of a worker pool that stands on each host, instead of an image."""
+    workers_per_host: int = 1
+    """Processes on each host."""
+    name: ClassVar[str]
+    remote = True
+
+    def on_hosts(self) -> list[str]:
+        """Return the options that say how workers start there."""
+        _check_count(f"{self.name}.workers-per-host", self.workers_per_host)
+        return [f"--sdk_worker_parallelism={self.workers_per_host}", *self._environment()]
+
+    def _environment(self) -> list[str]:
+        if self.image and self.sidecar:
+            raise ValueError(
+                f"{self.name}.image and {self.name}.sidecar: workers have one of them. Next: leave one out"
+            )
+        if self.sidecar:
+            _check_address(f"{self.name}.sidecar", self.sidecar)
+            return ["--environment_type=EXTERNAL", f"--environment_config={self.sidecar}"]
+        image = _checked_image(self.name, self.image)
+        return ["--environment_type=DOCKER", f"--environment_config={image}"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByJobServer(OnHosts):
+    """What is asked of runners that Beam reaches through its own job server (Java on this machine)."""
+
+    job_server_jar: Path | None = None
+    """Beam's job server for that cluster. None: Beam downloads it."""
+
+    def by_job_server(self) -> list[str]:
+        """Return the options of the job server and of its workers."""
+        path = self.job_server_jar
+        if path is not None and not path.is_file():
+            raise ValueError(f"{self.name}.job-server-jar: {path} is not a file. Next: give the jar's path")
+        jar = [] if path is None else [f"--{self.name}_job_server_jar={path}"]
+        return [*jar, *self.on_hosts()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flink(ByJobServer):
+    """Apache Flink; its workers stand beside the task managers."""
 
     master: str = ""
     """HOST:PORT of Flink's REST service, or [local]: within the job server itself, to try it out."""
     version: Literal["1.19", "1.20", "2.0", "2.1", "2.2"] = "1.20"
     """The cluster's."""
-    job_server_jar: Path | None = None
-    """Beam's job server for that version. None: Beam downloads it."""
-    image: str = ""
-    """Image of the workers, NAME:TAG (target `pipeline` of the Dockerfile); task managers need Docker."""
-    sidecar: str = ""
-    """HOST:PORT of a worker pool that stands beside each task manager, instead of an image."""
-    workers_per_host: int = 1
-    """Processes on each task manager."""
-    remote = True
+    name: ClassVar[str] = "flink"
 
     def flags(self, workers: int) -> list[str]:
         """Return the options of Beam's Flink runner; its parallelism is the number of workers."""
         if self.master != "[local]":
             _check_address("flink.master", self.master)
-        _check_count("flink.workers-per-host", self.workers_per_host)
         return [
             "--runner=FlinkRunner",
             f"--flink_master={self.master}",
             f"--flink_version={self.version}",
-            *_jar("flink", self.job_server_jar),
             f"--parallelism={workers}",
-            f"--sdk_worker_parallelism={self.workers_per_host}",
-            *_environment("flink", self.image, self.sidecar),
+            *self.by_job_server(),
         ]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spark:
-    """Apache Spark 3, through Beam's job server (Java on this machine)."""
+class Spark(ByJobServer):
+    """Apache Spark 3; its workers stand beside the executors."""
 
     master: str = ""
     """spark://HOST:PORT, which a job server on this machine talks to, or local[CORES], to try it out. Leave
     it out where rest-url is given."""
     rest_url: str = ""
     """http://HOST:6066, the cluster's REST service, to which one jar with everything is handed."""
-    job_server_jar: Path | None = None
-    """Beam's job server for Spark 3. None: Beam downloads it."""
-    image: str = ""
-    """Image of the workers, NAME:TAG; executors need Docker."""
-    sidecar: str = ""
-    """HOST:PORT of a worker pool that stands beside each executor, instead of an image."""
-    workers_per_host: int = 1
-    """Processes on each executor."""
-    remote = True
+    name: ClassVar[str] = "spark"
 
     def flags(self, workers: int) -> list[str]:
         """Return the options of Beam's Spark runner. How many executors there are is the cluster's to say."""
-        _check_count("spark.workers-per-host", self.workers_per_host)
-        return [
-            "--runner=SparkRunner",
-            *self._target(),
-            *_jar("spark", self.job_server_jar),
-            f"--sdk_worker_parallelism={self.workers_per_host}",
-            *_environment("spark", self.image, self.sidecar),
-        ]
+        return ["--runner=SparkRunner", *self._target(), *self.by_job_server()]
 
     def _target(self) -> list[str]:
         if bool(self.master) == bool(self.rest_url):
@@ -196,24 +216,18 @@ class Dataflow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Portable:
+class Portable(OnHosts):
     """Any runner behind a running Beam job service."""
 
     job_endpoint: str = ""
     """HOST:PORT of the job service."""
     artifact_endpoint: str = ""
     """HOST:PORT of its artifact service, where it is another."""
-    image: str = ""
-    """Image of the workers, NAME:TAG."""
-    sidecar: str = ""
-    """HOST:PORT of a worker pool beside each worker, instead of an image."""
-    workers_per_host: int = 1
-    remote = True
+    name: ClassVar[str] = "portable"
 
     def flags(self, workers: int) -> list[str]:
         """Return the options of Beam's portable runner, which hands parallelism on to the service."""
         _check_address("portable.job-endpoint", self.job_endpoint)
-        _check_count("portable.workers-per-host", self.workers_per_host)
         artifacts = []
         if self.artifact_endpoint:
             _check_address("portable.artifact-endpoint", self.artifact_endpoint)
@@ -223,8 +237,7 @@ class Portable:
             f"--job_endpoint={self.job_endpoint}",
             *artifacts,
             f"--parallelism={workers}",
-            f"--sdk_worker_parallelism={self.workers_per_host}",
-            *_environment("portable", self.image, self.sidecar),
+            *self.on_hosts(),
         ]
 
 
@@ -267,25 +280,6 @@ def _check_address(name: str, value: str) -> None:
 def _check_count(name: str, value: int) -> None:
     if value < 1:
         raise ValueError(f"{name}: {value}, it must be 1 or more. Next: --{name} 1")
-
-
-def _jar(runner: str, path: Path | None) -> list[str]:
-    if path is None:
-        return []
-    if not path.is_file():
-        raise ValueError(f"{runner}.job-server-jar: {path} is not a file. Next: give the jar's path")
-    return [f"--{runner}_job_server_jar={path}"]
-
-
-def _environment(runner: str, image: str, sidecar: str) -> list[str]:
-    if image and sidecar:
-        raise ValueError(
-            f"{runner}.image and {runner}.sidecar: workers have one of them. Next: leave one out"
-        )
-    if sidecar:
-        _check_address(f"{runner}.sidecar", sidecar)
-        return ["--environment_type=EXTERNAL", f"--environment_config={sidecar}"]
-    return ["--environment_type=DOCKER", f"--environment_config={_checked_image(runner, image)}"]
 
 
 def _checked_image(runner: str, image: str) -> str:

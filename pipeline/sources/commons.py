@@ -4,7 +4,7 @@ Asked in series and with maxlag, as its etiquette wants. Protocol: mediawiki.org
 API:Etiquette, Manual:Maxlag parameter. COMMONS_TOKEN in the environment is sent as an OAuth 2 token.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import urlencode
@@ -12,22 +12,21 @@ from urllib.parse import urlencode
 from filters.reasons import Drop, Reason
 from filters.text import normalise_caption
 from pipeline.fetch.answers import Answer, retry_after_s
-from pipeline.limits import Network, require
-from pipeline.records import Candidate, Query, Rejection, reject
+from pipeline.limits import require
+from pipeline.records import Candidate, Rejection, reject
 from pipeline.sources.journal import Page
-from pipeline.sources.search import Refusal, check_settings, search_unit, token_of, units_of
+from pipeline.sources.search import OF_EACH, Refusal, Service
 
 FILE_NAMESPACE = "6"
 PASSING = ("maxlag", "ratelimited", "readonly")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Commons:
+class Commons(Service):
     """Files found by a search for each term."""
 
     endpoint: str = ""
     """The wiki's api.php, such as https://commons.wikimedia.org/w/api.php."""
-    max_results_per_query: int = 500
     page_size: int = 50
     """Results per request; the API allows 50 to anonymous users."""
     rendition_width_px: int | None = None
@@ -35,40 +34,15 @@ class Commons:
     stored, such as SVG. None: originals alone."""
     maxlag_s: int = 5
     """Let the server refuse while its replicas lag by more."""
-    interval_s: float = 0.0
-    """Least time between two requests."""
-    max_tries: int = 6
-    max_retry_after_s: float = 120.0
-    """A longer pause than this is not waited for: that search is given up."""
 
     name: ClassVar[str] = "commons"
-    repeats_at_its_end: ClassVar[bool] = False
+    licence: ClassVar[str] = OF_EACH
 
     def __post_init__(self) -> None:
-        check_settings(self)
+        super().__post_init__()
         require(1 <= self.page_size <= 500, self.page_size, "commons.page-size must be 1 to 500")
         width = self.rendition_width_px
         require(width is None or width >= 1, width, "commons.rendition-width-px must be >= 1")
-
-    @property
-    def max_parallel(self) -> int:
-        return 1
-
-    @property
-    def licence(self) -> str:
-        return "each file has its own, as the service gave it: see the columns licence and author"
-
-    def places(self) -> list[str]:
-        """Return the endpoint, if there is one."""
-        return [self.endpoint] if self.endpoint else []
-
-    def units(self, queries: Sequence[Query]) -> list[str]:
-        """Return a unit per block of terms."""
-        return units_of(self, queries)
-
-    def read(self, unit: str, queries: Sequence[Query], network: Network) -> Iterator[Candidate | Rejection]:
-        """Yield what the searches for one block of terms find; a failed search is a Rejection."""
-        return search_unit(self, unit, queries, network, token_of(self.name))
 
     def request_url(self, term: str, position: Mapping[str, str]) -> str:
         """Return the address of one page of results."""
@@ -98,10 +72,6 @@ class Commons:
         found = sorted(content.get("query", {}).get("pages", []), key=lambda page: page.get("index", 0))
         following = {name: str(value) for name, value in content.get("continue", {}).items()}
         return Page([_to_candidate(page, term) for page in found], following)
-
-    def explain(self, answer: Answer) -> str:
-        """Return the status: the API says nothing more."""
-        return f"status {answer.status}"
 
 
 def _to_candidate(page: dict[str, Any], term: str) -> Candidate | Rejection:

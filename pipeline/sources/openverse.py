@@ -9,7 +9,7 @@ docs.openverse.org (authentication and throttling).
 
 import asyncio
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import urlencode, urljoin
@@ -20,16 +20,16 @@ import orjson
 from pipeline.fetch.answers import Answer
 from pipeline.fetch.client import open_client
 from pipeline.limits import Fetch, Network, require
-from pipeline.records import Candidate, Query, Rejection
+from pipeline.records import Candidate
 from pipeline.sources.journal import Page
-from pipeline.sources.search import Refusal, check_settings, search_unit, token_of, units_of
+from pipeline.sources.search import OF_EACH, Refusal, Service
 
 DAY_S = 86_400.0
 TOKEN_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Openverse:
+class Openverse(Service):
     """Pictures found by a search for each term."""
 
     endpoint: str = ""
@@ -39,40 +39,19 @@ class Openverse:
     """Results per request: at most 20 without a token, 500 with one."""
     interval_s: float = 3.0
     """Least time between two requests: 20 a minute are allowed without a token."""
-    max_tries: int = 6
     max_retry_after_s: float = DAY_S
-    """A longer pause than this is not waited for: that search is given up."""
 
     name: ClassVar[str] = "openverse"
-    repeats_at_its_end: ClassVar[bool] = False
+    licence: ClassVar[str] = OF_EACH
 
     def __post_init__(self) -> None:
-        check_settings(self)
+        super().__post_init__()
         require(1 <= self.page_size <= 500, self.page_size, "openverse.page-size must be 1 to 500")
 
-    @property
-    def max_parallel(self) -> int:
-        return 1
-
-    @property
-    def licence(self) -> str:
-        return "each picture has its own, as the service gave it: see the columns licence and author"
-
-    def places(self) -> list[str]:
-        """Return the endpoint, if there is one."""
-        return [self.endpoint] if self.endpoint else []
-
-    def units(self, queries: Sequence[Query]) -> list[str]:
-        """Return a unit per block of terms."""
-        return units_of(self, queries)
-
-    def read(self, unit: str, queries: Sequence[Query], network: Network) -> Iterator[Candidate | Rejection]:
-        """Yield what the searches for one block of terms find; a failed search is a Rejection.
-
-        Raises OSError where the environment has credentials that the server does not take.
-        """
-        token = token_of(self.name) or asyncio.run(_new_token(self.endpoint, network))
-        yield from search_unit(self, unit, queries, network, token)
+    def token(self, network: Network) -> str | None:
+        """Return the environment's token, or a new one for its credentials. Raises OSError where the server
+        does not take them."""
+        return super().token(network) or asyncio.run(_new_token(self.endpoint, network))
 
     def request_url(self, term: str, position: Mapping[str, str]) -> str:
         """Return the address of one page of results."""

@@ -7,9 +7,10 @@ question that it was at. What differs between services (addresses, answers) is a
 import asyncio
 import math
 import os
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import orjson
 
@@ -22,49 +23,7 @@ from pipeline.sources.journal import Journal, Page
 
 QUERIES_PER_UNIT = 16
 
-
-class Service(Protocol):
-    """A search service and its settings."""
-
-    @property
-    def name(self) -> str:
-        """Its field in `Sources`."""
-
-    @property
-    def endpoint(self) -> str:
-        """Where it is asked; empty where it is off."""
-
-    @property
-    def max_results_per_query(self) -> int:
-        """After so many results of a term no further page is asked for."""
-
-    @property
-    def interval_s(self) -> float:
-        """Least time between two requests."""
-
-    @property
-    def max_tries(self) -> int:
-        """Tries of one question."""
-
-    @property
-    def max_retry_after_s(self) -> float:
-        """A longer pause than this is not waited for."""
-
-    @property
-    def repeats_at_its_end(self) -> bool:
-        """Whether it gives the same again past its last results; one that does not has lost its way."""
-
-    def request_url(self, term: str, position: Mapping[str, str]) -> str:
-        """Return the address that asks for a page; `position` is what the page before it said, or nothing."""
-
-    def read_content(
-        self, content: Any, term: str, position: Mapping[str, str], answer: Answer
-    ) -> "Page | Refusal":
-        """Return what the JSON of an answer with status 200 says, asked for at `position`. May raise
-        AttributeError, TypeError, ValueError or LookupError where it is not of the service's form."""
-
-    def explain(self, answer: Answer) -> str:
-        """Return what another status than 200 means here."""
+OF_EACH = "each picture has its own, as the service gave it: see the columns licence and author"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,38 +34,77 @@ class Refusal:
     wait_s: float | None = None
 
 
-def check_settings(service: Service) -> None:
-    """Raise ValueError for settings that no service can have."""
-    for field, least in (("max_results_per_query", 1), ("max_tries", 1), ("interval_s", 0)):
-        value = getattr(service, field)
-        require(value >= least, value, f"{service.name}.{field.replace('_', '-')} must be >= {least}")
-    if service.endpoint:
-        whole = service.endpoint.startswith(("http://", "https://"))
-        require(whole, service.endpoint, f"{service.name}.endpoint must be an http or https URL")
+@dataclass(frozen=True, kw_only=True)
+class Service(ABC):
+    """A search service as a source: the settings that all have, and what a service says of itself."""
 
+    endpoint: str = ""
+    """Where it is asked; empty where it is off."""
+    max_results_per_query: int = 500
+    """After so many results of a term no further page is asked for."""
+    interval_s: float = 0.0
+    """Least time between two requests."""
+    max_tries: int = 6
+    """Tries of one question."""
+    max_retry_after_s: float = 120.0
+    """A longer pause than this is not waited for: that search is given up."""
 
-def units_of(service: Service, queries: Sequence[Query]) -> list[str]:
-    """Return a unit per block of terms, none where the service is off."""
-    num_units = math.ceil(len(queries) / QUERIES_PER_UNIT) if service.endpoint else 0
-    return [f"{number:05d}" for number in range(num_units)]
+    name: ClassVar[str]
+    """Its field in `Sources`."""
+    licence: ClassVar[str]
+    """What is known of the licences of what it gives."""
+    repeats_at_its_end: ClassVar[bool] = False
+    """Whether it gives the same again past its last results; one that does not has lost its way."""
+    max_parallel: ClassVar[int] = 1
+    """It is asked in series."""
 
+    def __post_init__(self) -> None:
+        for field, least in (("max_results_per_query", 1), ("max_tries", 1), ("interval_s", 0)):
+            value = getattr(self, field)
+            require(value >= least, value, f"{self.name}.{field.replace('_', '-')} must be >= {least}")
+        whole = not self.endpoint or self.endpoint.startswith(("http://", "https://"))
+        require(whole, self.endpoint, f"{self.name}.endpoint must be an http or https URL")
 
-def search_unit(
-    service: Service, unit: str, queries: Sequence[Query], network: Network, token: str | None = None
-) -> Iterator[Candidate | Rejection]:
-    """Yield what the searches for one block of terms find; a search that fails is a Rejection.
+    def places(self) -> list[str]:
+        """Return the endpoint, if there is one."""
+        return [self.endpoint] if self.endpoint else []
 
-    `token` goes into the Authorization header, nowhere else; with one, redirects are not followed, since they
-    could lead it to another host.
-    """
-    block = queries[int(unit) * QUERIES_PER_UNIT :][:QUERIES_PER_UNIT]
-    terms = [query.text for query in block]
-    yield from asyncio.run(_search_all(service, terms, network, token))
+    def units(self, queries: Sequence[Query]) -> list[str]:
+        """Return a unit per block of terms, none where the service is off."""
+        num_units = math.ceil(len(queries) / QUERIES_PER_UNIT) if self.endpoint else 0
+        return [f"{number:05d}" for number in range(num_units)]
 
+    def read(self, unit: str, queries: Sequence[Query], network: Network) -> Iterator[Candidate | Rejection]:
+        """Yield what the searches for one block of terms find; a search that fails is a Rejection.
 
-def token_of(service_name: str) -> str | None:
-    """Return the service's token from the environment, such as OPENVERSE_TOKEN; None where there is none."""
-    return os.environ.get(f"{service_name.upper()}_TOKEN") or None
+        Raises OSError where the environment has credentials that the server does not take.
+        """
+        block = queries[int(unit) * QUERIES_PER_UNIT :][:QUERIES_PER_UNIT]
+        terms = [query.text for query in block]
+        yield from asyncio.run(_search_all(self, terms, network, self.token(network)))
+
+    def token(self, network: Network) -> str | None:
+        """Return the token of the environment, such as OPENVERSE_TOKEN; None where there is none.
+
+        It goes into the Authorization header, nowhere else; with one, redirects are not followed, since they
+        could lead it to another host.
+        """
+        return os.environ.get(f"{self.name.upper()}_TOKEN") or None
+
+    @abstractmethod
+    def request_url(self, term: str, position: Mapping[str, str]) -> str:
+        """Return the address that asks for a page; `position` is what the page before it said, or nothing."""
+
+    @abstractmethod
+    def read_content(
+        self, content: Any, term: str, position: Mapping[str, str], answer: Answer
+    ) -> Page | Refusal:
+        """Return what the JSON of an answer with status 200 says, asked for at `position`. May raise
+        AttributeError, TypeError, ValueError or LookupError where it is not of the service's form."""
+
+    def explain(self, answer: Answer) -> str:
+        """Return what another status than 200 means here."""
+        return f"status {answer.status}"
 
 
 async def _search_all(

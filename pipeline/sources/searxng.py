@@ -5,21 +5,21 @@ docs.searxng.org, Search API. SEARXNG_TOKEN in the environment is sent as a bear
 behind a proxy that wants one.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from filters.reasons import Drop, Reason
 from pipeline.fetch.answers import Answer
-from pipeline.limits import Network, require
-from pipeline.records import Candidate, Query, Rejection
+from pipeline.limits import require
+from pipeline.records import Candidate
 from pipeline.sources.journal import Page
-from pipeline.sources.search import Refusal, check_settings, search_unit, token_of, units_of
+from pipeline.sources.search import Refusal, Service
 
 
 @dataclass(frozen=True, kw_only=True)
-class Searxng:
+class Searxng(Service):
     """Pictures found by a search for each term."""
 
     endpoint: str = ""
@@ -28,39 +28,17 @@ class Searxng:
     """Ask these of its engines alone, such as 'bing images'; all of its images category without any."""
     safe_search: int = 2
     """0 none, 1 moderate, 2 strict, as far as the engines know it."""
-    max_results_per_query: int = 500
     interval_s: float = 1.0
-    """Least time between two requests."""
     max_tries: int = 4
     max_retry_after_s: float = 300.0
-    """A longer pause than this is not waited for: that search is given up."""
 
     name: ClassVar[str] = "searxng"
+    licence: ClassVar[str] = "the service says nothing of them"
     repeats_at_its_end: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_settings(self)
+        super().__post_init__()
         require(0 <= self.safe_search <= 2, self.safe_search, "searxng.safe-search must be 0, 1 or 2")
-
-    @property
-    def max_parallel(self) -> int:
-        return 1
-
-    @property
-    def licence(self) -> str:
-        return "the service says nothing of them"
-
-    def places(self) -> list[str]:
-        """Return the endpoint, if there is one."""
-        return [self.endpoint] if self.endpoint else []
-
-    def units(self, queries: Sequence[Query]) -> list[str]:
-        """Return a unit per block of terms."""
-        return units_of(self, queries)
-
-    def read(self, unit: str, queries: Sequence[Query], network: Network) -> Iterator[Candidate | Rejection]:
-        """Yield what the searches for one block of terms find; a failed search is a Rejection."""
-        return search_unit(self, unit, queries, network, token_of(self.name))
 
     def request_url(self, term: str, position: Mapping[str, str]) -> str:
         """Return the address of one page of results."""
