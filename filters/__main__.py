@@ -16,8 +16,8 @@ import tyro
 from PIL import Image
 
 from filters.checks import ImageChecks, TextChecks, screen_image
-from filters.hashes import small_grey
 from filters.language import LanguageGuess
+from filters.looks import greys_32
 from filters.measure import Measure, measured
 from filters.queries import QueryIndex, read_queries
 from filters.reasons import Drop, Reason
@@ -93,7 +93,7 @@ def _image_rows(path: Path, checks: ImageChecks) -> Iterator[Row]:
 def _pixel_rows(path: Path, name: str, checks: ImageChecks) -> Iterator[Row]:
     try:
         with Image.open(path, formats=[name.upper()]) as image:
-            grey = small_grey(_on_white(image) if image.has_transparency_data else image)
+            grey = greys_32(_on_white(image) if image.has_transparency_data else image)
     except (OSError, SyntaxError, ValueError) as error:
         yield ("image pixels", type(error).__name__, "", _verdict(Drop(Reason.IMAGE_CORRUPT, str(error))))
         return

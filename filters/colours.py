@@ -7,10 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-CELLS = 4  # along each side
-# Pixels along each side that are looked at: a third of the cost of all, and the cells do not shift with the
-# picture's size, as they do where Pillow first divides the sides by a whole number.
-SAMPLES = 128
+from filters.looks import CELLS, cell_means
+
 NO_COLOUR = 8  # levels between the channels of any cell of a grey picture, JPEG's rounding included
 _LUMA = np.array([0.299, 0.587, 0.114])
 
@@ -23,9 +21,7 @@ def colours_of(image: Image.Image) -> str:
     >>> colours_of(Image.new("RGB", (10, 10), (255, 0, 1)))[:12]
     'ff0001ff0001'
     """
-    if min(image.size) > SAMPLES:
-        image = image.resize((SAMPLES, SAMPLES), Image.Resampling.NEAREST)
-    return image.convert("RGB").resize((CELLS, CELLS), Image.Resampling.BOX).tobytes().hex()
+    return cell_means(image).hex()
 
 
 def differences(one: Cells, other: Cells) -> NDArray[np.float64]:

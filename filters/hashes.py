@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import fftpack
 
-from filters.lanczos import lanczos_32
+from filters.looks import greys_32
 from filters.reasons import Drop, Reason
 
 HASH_SIDE = 8
@@ -39,16 +39,11 @@ def phash(image: Image.Image) -> int:
     The same bits as `imagehash.phash(image)`, the first of them the highest. Pictures that were resized or
     re-encoded differ in a few bits, unrelated ones in about 32.
     """
-    return phash_of(small_grey(image))
-
-
-def small_grey(image: Image.Image) -> NDArray[np.uint8]:
-    """Return the greys (32, 32) of a picture that its hash is made of."""
-    return lanczos_32(np.asarray(image.convert("L")))
+    return phash_of(greys_32(image))
 
 
 def phash_of(small: NDArray[np.uint8]) -> int:
-    """Return the perceptual hash of a picture of which `small_grey` gave these (32, 32)."""
+    """Return the perceptual hash of a picture of which `greys_32` gave these (32, 32)."""
     # The very transform that imagehash calls: on flat pictures the terms are ties but for its rounding.
     terms = fftpack.dct(fftpack.dct(small, axis=0), axis=1)[:HASH_SIDE, :HASH_SIDE].ravel()
     low, high = np.partition(terms, (HASH_BITS // 2 - 1, HASH_BITS // 2))[HASH_BITS // 2 - 1 :][:2]

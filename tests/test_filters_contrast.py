@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from filters.contrast import Contrast
-from filters.hashes import small_grey
+from filters.looks import greys_32
 from filters.reasons import Reason
 
 CLIP_ART = Path("../shared/data/pairs/openclipart/images")
@@ -51,7 +51,7 @@ def test_of_real_drawings_only_an_empty_page_is_blank() -> None:
     ]
     for path in [*paths, *faint, CLIP_ART / "recreation/sports/football_pitch__andy_bur_01.png"]:
         with Image.open(path) as image:
-            blank = limits.check(limits.measure(small_grey(white_behind(image)))) is not None
+            blank = limits.check(limits.measure(greys_32(white_behind(image)))) is not None
         assert blank == path.name.startswith("football_pitch"), path
 
 

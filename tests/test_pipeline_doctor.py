@@ -14,6 +14,7 @@ from pipeline.doctor import (
     check_disk,
     check_files,
     check_host,
+    check_loops,
     check_memory,
     check_names,
     check_processors,
@@ -74,6 +75,8 @@ def test_workers_need_processors_and_memory() -> None:
     assert check_processors(1).level == "ok"
     assert check_processors(100_000).fix.startswith("--workers ")
     assert check_memory(100_000).level in ("warn", "fail")
+    assert check_loops(True).level == "ok"
+    assert "compiler" in check_loops(False).fix
     assert free_memory() > 10_000_000
 
 

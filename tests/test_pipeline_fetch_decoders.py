@@ -17,7 +17,7 @@ from filters.reasons import Drop, Reason
 from pipeline.fetch import decoders as module
 from pipeline.fetch.buffer import Buffer, Hold
 from pipeline.fetch.decoder import Task
-from pipeline.fetch.decoders import Decoders, blas_core
+from pipeline.fetch.decoders import Decoders
 from pipeline.fetch.pixels import EncodedPicture, encode_picture, thumbnail
 from pipeline.limits import Decode, Encode
 from tests.test_pipeline_fetch_pixels import quarters, saved, textured
@@ -193,20 +193,3 @@ def test_a_decoder_loads_none_of_the_heavy_packages() -> None:
     heavy = ["apache_beam", "pyarrow", "torch", "aiohttp", "imagehash"]
     script = f"import pipeline.fetch.decoder, sys; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", script], text=True) == "[]\n"
-
-
-@pytest.mark.parametrize(
-    ("vendor", "flags", "expected"),
-    [
-        ("AuthenticAMD", "fma avx2 avx512f avx512dq avx512cd avx512bw avx512vl", "SkylakeX"),
-        ("AuthenticAMD", "fma avx2 avx512f", None),
-        ("GenuineIntel", "fma avx2 avx512f avx512dq avx512cd avx512bw avx512vl", None),
-    ],
-)
-def test_openblas_is_told_of_amds_avx512(
-    vendor: str, flags: str, expected: str | None, tmp_path: Path
-) -> None:
-    cpuinfo = tmp_path / "cpuinfo"
-    cpuinfo.write_text(f"processor\t: 0\nvendor_id\t: {vendor}\nflags\t\t: {flags}\n")
-    assert blas_core(cpuinfo).get("OPENBLAS_CORETYPE") == expected
-    assert blas_core(tmp_path / "of another system") == {}

@@ -32,7 +32,6 @@ ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
     "MALLOC_MMAP_THRESHOLD_": str(16 << 20),
 }
-_AVX512 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
 _TOO_SLOW = (-signal.SIGPROF, -signal.SIGALRM)
 
 
@@ -163,15 +162,6 @@ def _drop_of(status: int, task: Task) -> Drop:
     return Drop(Reason.DECODER_CRASHED, f"its decoder ended by {ending}")
 
 
-def blas_core(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, str]:
-    """Return what tells OpenBLAS that one of AMD's processors has AVX-512, which it does not see on all: 4 %
-    of what a picture takes. Hashes do not depend on it, as their sums are exact in any order."""
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    flags = next((line.split() for line in lines if line.startswith("flags")), [])
-    is_amd = any(line.startswith("vendor_id") and "AuthenticAMD" in line for line in lines)
-    return {"OPENBLAS_CORETYPE": "SkylakeX"} if is_amd and _AVX512.issubset(flags) else {}
-
-
 def _start(ends: list[tuple[socket.socket, int]], task: Task) -> subprocess.Popen[bytes]:
     numbers = [(end.fileno(), store) for end, store in ends]
     root = str(Path(pipeline.__file__).parent.parent)
@@ -180,7 +170,7 @@ def _start(ends: list[tuple[socket.socket, int]], task: Task) -> subprocess.Pope
         [sys.executable, "-m", "pipeline.fetch.decoder", *(f"{end}:{store}" for end, store in numbers)],
         stdin=subprocess.PIPE,
         pass_fds=[number for pair in numbers for number in pair],
-        env=blas_core() | os.environ | ENVIRONMENT | {"PYTHONPATH": paths},
+        env=os.environ | ENVIRONMENT | {"PYTHONPATH": paths},
     )
     assert process.stdin is not None
     with process.stdin as stdin:

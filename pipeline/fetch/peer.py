@@ -25,8 +25,9 @@ from PIL import Image
 from filters.checks import screen_pixels
 from filters.colours import colours_of
 from filters.do_not_fetch import DoNotFetch, read_do_not_fetch
-from filters.hashes import phash, small_grey
+from filters.hashes import phash
 from filters.images import ImageHeader
+from filters.looks import greys_32
 from filters.pdq import pdq_of
 from filters.reasons import Drop, Reason
 from manifests.storage import written_whole
@@ -215,7 +216,7 @@ class _Unit:
     def _check_pixels(self, data: bytes, picture: EncodedPicture) -> Drop | None:
         listed = self.do_not_fetch
         with Image.open(io.BytesIO(data)) as image:
-            grey, pdq = small_grey(image.convert("RGB")), pdq_of(image) if listed.pdqs else None
+            grey, pdq = greys_32(image.convert("RGB")), pdq_of(image) if listed.pdqs else None
         return (
             screen_pixels(grey, self.config.image)
             or listed.check_file({"sha256": picture.sha256})

@@ -10,8 +10,9 @@ from PIL import Image
 
 from filters.checks import ImageChecks, screen_image, screen_pixels, without_header
 from filters.colours import colours_of
-from filters.hashes import phash_of, sha256_hex, small_grey
+from filters.hashes import phash_of, sha256_hex
 from filters.images import read_header, sniff_format
+from filters.looks import greys_32
 from filters.pdq import pdq_of
 from filters.reasons import Drop
 from pipeline.fetch.blur import Boxes, blurred
@@ -72,7 +73,7 @@ def encode_picture(
         return decoded
     if isinstance(hashed, Drop):
         return hashed
-    grey = small_grey(hashed.image)
+    grey = greys_32(hashed.image)
     if drop := screen_pixels(grey, checks):
         return drop
     stored = fit(blurred(decoded.image, boxes), decoded.full_size, encode)
@@ -98,7 +99,7 @@ def fingerprint(data: bytes) -> Fingerprint | Drop:
     hashed = decode(data, header, dct_scale(header, HASH_SIDE_PX)) if header else without_header(data)
     if isinstance(hashed, Drop):
         return hashed
-    grey = small_grey(hashed.image)
+    grey = greys_32(hashed.image)
     drop = screen_pixels(grey, ImageChecks())
     return drop or Fingerprint(sha256_hex(data), phash_of(grey), colours_of(hashed.image))
 

@@ -11,7 +11,7 @@ turns; the best round counts.
 | decode | header checks, Pillow, orientation, profile | simplejpeg at the same scale |
 | resize | cykooz.resizer, bicubic | the same call alone (torch's and cv2's take longer) |
 | encode | Pillow | simplejpeg |
-| hash | sha256, contrast, pHash, mean colours | hashlib; grey by Pillow, one float64 product, scipy's DCT |
+| hash | sha256, contrast, pHash, mean colours | hashlib; greys by Pillow, scipy's DCT |
 | tar | staged, then jpg, txt and json of the shard | the same bytes, written in one piece each |
 | isolation | to another process and back | nothing: it need not be |
 
@@ -24,7 +24,6 @@ import asyncio
 import importlib.metadata
 import io
 import json
-import os
 import resource
 import tempfile
 import time
@@ -34,8 +33,6 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-
-os.environ["OPENBLAS_NUM_THREADS"] = "1"  # as in the decoding processes
 
 import aiohttp
 import imagehash
@@ -48,8 +45,8 @@ from scipy import fftpack
 
 from filters.checks import ImageChecks, screen_image, screen_pixels
 from filters.colours import colours_of
-from filters.hashes import phash_of, sha256_hex, small_grey
-from filters.lanczos import PRECISION, _weights
+from filters.hashes import phash_of, sha256_hex
+from filters.looks import greys_32
 from pipeline.fetch.client import open_client
 from pipeline.fetch.decode import Decoded, dct_scale, decode
 from pipeline.fetch.decoder import Task
@@ -108,7 +105,7 @@ def our_decode(photo: Photo) -> None:
 def our_hash(photo: Photo) -> None:
     """Hash as the fetch does."""
     sha256_hex(photo.data)
-    grey = small_grey(photo.decoded)
+    grey = greys_32(photo.decoded)
     screen_pixels(grey, CHECKS)
     phash_of(grey)
     colours_of(photo.decoded)
@@ -143,11 +140,9 @@ def floor_encode(pixels: Any) -> None:
 
 
 def floor_hash(photo: Photo) -> None:
-    """Hash by dense products in float64, which are exact, too."""
+    """Hash as imagehash does, without what it does besides."""
     sha256(photo.data).hexdigest()
-    grey = np.asarray(photo.decoded.convert("L"), dtype=np.float64)
-    rows = np.clip((grey @ _weights(grey.shape[1]).T + PRECISION / 2) // PRECISION, 0, 255)
-    small = np.clip((_weights(grey.shape[0]) @ rows + PRECISION / 2) // PRECISION, 0, 255)
+    small = np.asarray(photo.decoded.convert("L").resize((32, 32), Image.Resampling.LANCZOS))
     terms = fftpack.dct(fftpack.dct(small, axis=0), axis=1)[:8, :8]
     np.packbits(terms > np.median(terms))
 
