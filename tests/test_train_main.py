@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -66,6 +68,13 @@ def test_every_help_shows_an_example(capsys: pytest.CaptureFixture[str]) -> None
         assert f"python -m train {' '.join(page)} " in capsys.readouterr().out
     assert main(["--help"]) == 0
     assert "python -m train fit demo --data" in capsys.readouterr().out
+
+
+def test_no_evaluation_is_imported_before_it_is_asked_for() -> None:
+    modules = [f"train.evals.{name}" for name in EVALS]
+    script = f"import sys, train.__main__; print([name for name in {modules} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_submit_local_runs_fit_and_returns_its_status(tmp_path: Path) -> None:

@@ -17,8 +17,6 @@ from train.config import EvalsConfig, TrainConfig
 from train.data import PairReader
 from train.evals import Evaluation
 from train.evals.metrics import Metric
-from train.evals.retrieval import Retrieval
-from train.evals.zero_shot import ZeroShot
 from train.parallel import whole
 from train.state import TrainState
 from train.trained import TrainedModel
@@ -86,13 +84,23 @@ def _plain(value: Tensor) -> Tensor:
 
 
 def _evaluations(config: EvalsConfig, run: Path) -> Iterator[tuple[str, Evaluation]]:
+    if config.zero_shot or config.datasets:
+        yield from _zero_shot(config, run)
+    if config.retrieval:
+        from train.evals.retrieval import Retrieval
+
+        for name, data in _places("retrieval", config.retrieval):
+            yield "retrieval", Retrieval(run=run, data=data, name=name)
+
+
+def _zero_shot(config: EvalsConfig, run: Path) -> Iterator[tuple[str, Evaluation]]:
+    from train.evals.zero_shot import ZeroShot
+
     for name, data in _places("zero_shot", config.zero_shot):
         yield "zero_shot", ZeroShot(run=run, data=data, name=name, templates=config.templates)
     for name, data in _places("datasets", config.datasets):
         evaluation = ZeroShot(run=run, data=data, name=name, dataset=name, templates=config.templates)
         yield "zero_shot", evaluation
-    for name, data in _places("retrieval", config.retrieval):
-        yield "retrieval", Retrieval(run=run, data=data, name=name)
 
 
 def _places(kind: str, entries: tuple[str, ...]) -> Iterator[tuple[str, Path]]:

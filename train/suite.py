@@ -48,7 +48,7 @@ class Suite:
         return [self._request(table) for table in tables]
 
     def _request(self, table: Table) -> tuple[str, list[str]]:
-        kind = table.get("kind")
+        kind: str = table.get("kind", "")
         if kind not in EVALS or "name" not in table:
             raise ValueError(
                 f"{self.suite}: kind is {kind!r} and name {table.get('name')!r}, must be one of "

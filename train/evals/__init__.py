@@ -3,18 +3,11 @@
 The dataclass's fields become the flags of `python -m train eval <name>`.
 """
 
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-from train.evals.bias import Bias
-from train.evals.calibration import Calibration
-from train.evals.few_shot import FewShot
-from train.evals.overlap import Overlap
-from train.evals.probe import Probe
-from train.evals.retrieval import Retrieval
-from train.evals.robustness import Robustness
-from train.evals.templates import Templates
-from train.evals.zero_shot import ZeroShot
 from train.trained import TrainedModel
 
 
@@ -40,14 +33,37 @@ class Evaluation(Protocol):
         """Return the result as one line."""
 
 
-EVALS: dict[str, type[Evaluation]] = {
-    "zero_shot": ZeroShot,
-    "probe": Probe,
-    "few_shot": FewShot,
-    "retrieval": Retrieval,
-    "overlap": Overlap,
-    "robustness": Robustness,
-    "calibration": Calibration,
-    "bias": Bias,
-    "templates": Templates,
-}
+class Evals(Mapping[str, type[Evaluation]]):
+    """Evaluations by name, each imported when it is asked for: a broken one stops no other, and no `fit`."""
+
+    def __init__(self, classes: Mapping[str, str]) -> None:
+        self._classes = classes
+
+    def __getitem__(self, name: str) -> type[Evaluation]:
+        found: type[Evaluation] = getattr(import_module(f"train.evals.{name}"), self._classes[name])
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._classes
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._classes)
+
+    def __len__(self) -> int:
+        return len(self._classes)
+
+
+# The module, and the dataclass in it.
+EVALS = Evals(
+    {
+        "zero_shot": "ZeroShot",
+        "probe": "Probe",
+        "few_shot": "FewShot",
+        "retrieval": "Retrieval",
+        "overlap": "Overlap",
+        "robustness": "Robustness",
+        "calibration": "Calibration",
+        "bias": "Bias",
+        "templates": "Templates",
+    }
+)
