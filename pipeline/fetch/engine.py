@@ -152,7 +152,13 @@ class _Unit:
                 for number, pair in enumerate(self.pairs):
                     tasks.create_task(self.fetch_pair(number, pair, tar))
             end_tar(tar)
-        # The table is written last: where it is, the tar and the rejections are whole.
+            files = stack.pop_all()
+            # To wait for the disk here would keep all other units waiting.
+            await asyncio.to_thread(self.finish, files)
+
+    def finish(self, files: ExitStack) -> None:
+        """Close the tar, which is whole; then write the tables, that of the rows last."""
+        files.close()
         self.rows.sort(key=lambda row: row["pair_id"])
         write_part(self.fetched, self.name, to_table(self.rows, IMAGE_SCHEMA), self.rejections)
 
