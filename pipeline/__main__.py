@@ -16,6 +16,7 @@ from manifests.protocols import store_errors
 from manifests.schema import Manifest
 from manifests.storage import location
 from manifests.store import read_manifest, write_table
+from pipeline import losses
 from pipeline.build import build
 from pipeline.build_more import ExtendRequest, defaults_of, extend
 from pipeline.config import BuildConfig, RunOptions
@@ -109,6 +110,12 @@ own but for those that are given. A retry that was cut short goes on with the sa
 """
 
 
+def program() -> int:
+    """Run what this process was started for, again after each loss of a worker."""
+    losses.begin_again(sys.argv[1] if len(sys.argv) > 1 else "")
+    return main(sys.argv[1:])
+
+
 def main(arguments: list[str]) -> int:
     """Run a command; return 0 done, 1 the work failed, 2 the request was wrong."""
     name, *rest = arguments or [""]
@@ -160,6 +167,7 @@ def build_command(arguments: list[str]) -> None:
         for line in dry_run(request.recipe.config, request.recipe.run):
             print(line)
         return
+    keep(request.recipe.run)
     print_result(run(request.recipe), request.recipe.run)
 
 
@@ -177,12 +185,18 @@ def extend_command(arguments: list[str]) -> None:
         prog="python -m pipeline build",
         description=EXTEND_USAGE,
     )
+    keep(request.run)
     with ExitStack() as stack:
         options = request.run
         if request.sample_web:
             served = stack.enter_context(serving_world(request.sample_web))
             options = replace(options, connect_to=(*options.connect_to, *served.connect_to))
         print_change(extend(request.config, options), "found")
+
+
+def keep(options: RunOptions) -> None:
+    """Say where a build leaves what is whole, for a loss on its way."""
+    losses.keep_in(options.work_folder, options.grows_at / "index")
 
 
 def values_of(flag: str, arguments: list[str]) -> list[str]:
@@ -205,6 +219,7 @@ def queries_command(arguments: list[str]) -> None:
     request = tyro.cli(
         QueryListRequest, args=arguments, prog="python -m pipeline queries", description=QUERIES_USAGE
     )
+    losses.keep_in(request.run.out)
     result = build_list(request.config, request.run)
     print("\n".join(summary_lines(result, request.run.out)))
 
@@ -253,6 +268,7 @@ def retry_command(arguments: list[str]) -> None:
         description=RETRY_USAGE,
     )
     before = read_manifest(request.dataset)
+    keep(request.options)
     manifest = retry(request)
     if len(manifest.history) == len(before.history):
         print(f"nothing to try again: no failure in {request.dataset} meets {' '.join(request.where)}")
@@ -358,4 +374,4 @@ def print_result(manifest: Manifest, options: RunOptions) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(program())

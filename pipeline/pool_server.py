@@ -1,7 +1,8 @@
 """A worker pool: it starts the workers that a driver on another machine, or on this one, asks for.
 
-It speaks Beam's own protocol of external workers, and one question more: which workers have died. It runs
-whatever code its driver sends, and asks nobody who they are.
+It speaks Beam's own protocol of external workers, and two questions more: which workers live, and to end them
+all. A driver that asks no more is gone, or cannot reach this pool: its workers are ended. It runs whatever
+code its driver sends, and asks nobody who they are.
 """
 
 import logging
@@ -9,19 +10,20 @@ import multiprocessing
 import signal
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 import grpc
-from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc, endpoints_pb2
+from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
 from apache_beam.utils import thread_pool_executor
-from google.protobuf import text_format
 
 from pipeline.limits import require
+from pipeline.local_workers import described
 from pipeline.worker import run_harness
-from pipeline.worker_pools import LOST
+from pipeline.worker_pools import ALIVE, END, LEASE_S
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +40,8 @@ class PoolRequest:
         require(0 <= self.port <= 65_535, self.port, "port must be 0 to 65,535")
 
 
+LOOK_S = 1.0  # between two looks for drivers that are gone
+
 Base: Any = beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer  # Beam has no types
 
 
@@ -46,6 +50,7 @@ class WorkerPool(Base):
 
     def __init__(self) -> None:
         self.workers: dict[tuple[str, str], ForkServerProcess] = {}  # by driver and id
+        self.heard: dict[str, float] = {}  # when each driver last asked; those of Flink and Spark never do
         self.lock = threading.Lock()
         # Beam and the phases are loaded once, for all workers of all phases.
         self.processes = multiprocessing.get_context("forkserver")
@@ -63,8 +68,7 @@ class WorkerPool(Base):
         }
         for name in ("control", "logging"):
             url = getattr(request, f"{name}_endpoint").url
-            described = text_format.MessageToString(endpoints_pb2.ApiServiceDescriptor(url=url))
-            settings[f"{name.upper()}_API_SERVICE_DESCRIPTOR"] = described
+            settings[f"{name.upper()}_API_SERVICE_DESCRIPTOR"] = described(url)
         process = self.processes.Process(target=run_harness, args=(folder, settings))
         with self.lock:
             process.start()
@@ -75,18 +79,33 @@ class WorkerPool(Base):
         """Leave the worker to end with its connection."""
         return beam_fn_api_pb2.StopWorkerResponse()
 
-    def lost(self, driver: bytes, _context: object) -> bytes:
-        """Return the ids of a driver's workers that have ended otherwise than well."""
+    def alive(self, driver: bytes, _context: object) -> bytes:
+        """Return the ids of a driver's workers that live; the driver has been heard of."""
         with self.lock:
-            ended = {key: process.exitcode for key, process in self.workers.items()}
-            # Those of other drivers that ended are nobody's any more.
-            self.workers = {
-                key: process
-                for key, process in self.workers.items()
-                if ended[key] is None or key[0] == driver.decode()
-            }
-        ids = [name for (owner, name), code in ended.items() if owner == driver.decode() and code]
-        return " ".join(ids).encode()
+            self.heard[driver.decode()] = time.monotonic()
+            self.workers = {key: process for key, process in self.workers.items() if process.is_alive()}
+            return " ".join(name for owner, name in self.workers if owner == driver.decode()).encode()
+
+    def end(self, driver: bytes, _context: object) -> bytes:
+        """Kill a driver's workers; return when they are dead."""
+        self._end_workers_of({driver.decode()})
+        return b""
+
+    def end_forgotten(self) -> None:
+        """Kill the workers of drivers that have not been heard of for too long: they take this pool for lost,
+        and have the same done elsewhere."""
+        with self.lock:
+            late = {name for name, at in self.heard.items() if time.monotonic() - at > LEASE_S}
+            self.heard = {name: at for name, at in self.heard.items() if name not in late}
+        self._end_workers_of(late)
+
+    def _end_workers_of(self, drivers: set[str]) -> None:
+        with self.lock:
+            ended = {key: process for key, process in self.workers.items() if key[0] in drivers}
+            for key, process in ended.items():
+                process.kill()
+                process.join()
+                del self.workers[key]
 
     def close(self) -> None:
         """Kill all workers."""
@@ -103,9 +122,10 @@ def serve(request: PoolRequest) -> None:
     server = grpc.server(thread_pool_executor.shared_unbounded_instance(), options=options)
     pool = WorkerPool()
     beam_fn_api_pb2_grpc.add_BeamFnExternalWorkerPoolServicer_to_server(pool, server)
-    service, _, method = LOST[1:].partition("/")
-    handler = grpc.unary_unary_rpc_method_handler(pool.lost)
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
+    for name, answer in ((ALIVE, pool.alive), (END, pool.end)):
+        service, _, method = name[1:].partition("/")
+        handler = grpc.unary_unary_rpc_method_handler(answer)
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
     host = f"[{request.bind}]" if ":" in request.bind else request.bind
     try:
         port = server.add_insecure_port(f"{host}:{request.port}")
@@ -119,7 +139,8 @@ def serve(request: PoolRequest) -> None:
         signal.signal(number, lambda *_: over.set())
     server.start()
     print(f"pool at {host}:{port}: it runs whatever code its driver sends", flush=True)
-    over.wait()
+    while not over.wait(LOOK_S):
+        pool.end_forgotten()
     server.stop(0)
     pool.close()
     sys.stdout.flush()

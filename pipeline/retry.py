@@ -101,6 +101,17 @@ class RetryRequest:
     quiet: bool = False
     """No progress bars."""
 
+    @property
+    def options(self) -> RunOptions:
+        """How this run works."""
+        return RunOptions(
+            dataset=self.dataset,
+            work=self.work,
+            workers=self.workers,
+            connect_to=self.connect_to,
+            quiet=self.quiet,
+        )
+
 
 def limits_of(dataset: Path) -> Fetch:
     """Return the limits that a dataset was fetched by. Raises DatasetError where there is no finished one."""
@@ -113,13 +124,7 @@ def retry(request: RetryRequest) -> Manifest:
     Raises ValueError for a request that cannot be met. A dataset with no such failure is left as it is.
     """
     read_manifest(request.dataset)
-    options = RunOptions(
-        dataset=request.dataset,
-        work=request.work,
-        workers=request.workers,
-        connect_to=request.connect_to,
-        quiet=request.quiet,
-    )
+    options = request.options
     where = Where.parse(request.where)
     with held(request.dataset, request.work):
         extension = open_extension(request.dataset, options.work_folder)

@@ -1,25 +1,17 @@
 """Running a Beam transform: in this process, in several, in worker pools, or on a cluster of any runner."""
 
 import logging
-import os
-import shlex
-import sys
-import threading
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.portability.api import beam_provision_api_pb2
 from apache_beam.runners.portability.fn_api_runner import fn_runner
 from apache_beam.runners.portability.portable_runner import JobServiceHandle
-from apache_beam.transforms.environments import Environment, SubprocessSDKEnvironment
+from apache_beam.transforms.environments import Environment
 
 from pipeline.clusters import Direct, Runner
-from pipeline.worker import DRIVER
+from pipeline.local_workers import LocalWorkers
 from pipeline.worker_pools import Fleet
-
-WORKER_LOST_STATUS = 1
-# "exec": the shell that Beam starts this with must not stand between a worker and the driver that it watches.
-WORKER_COMMAND = "exec env {driver}={pid} {python} -m pipeline.worker"
 
 
 def run(transform: beam.PTransform, workers: int, cluster: Runner | None = None) -> None:
@@ -35,11 +27,11 @@ def run(transform: beam.PTransform, workers: int, cluster: Runner | None = None)
     elif cluster.pools:
         with Fleet(cluster.pools) as fleet:
             _run(transform, options, _local_runner(options, fleet.environment))
+    elif workers > 1:
+        with LocalWorkers() as processes:
+            _run(transform, options, _local_runner(options, processes.environment))
     else:
-        command = WORKER_COMMAND.format(driver=DRIVER, pid=os.getpid(), python=shlex.quote(sys.executable))
-        processes = SubprocessSDKEnvironment.from_command_string(command) if workers > 1 else None
-        with _worker_watch():
-            _run(transform, options, _local_runner(options, processes))
+        _run(transform, options, _local_runner(options, None))
 
 
 def options_of(cluster: Runner, workers: int) -> PipelineOptions:
@@ -57,24 +49,3 @@ def _local_runner(options: PipelineOptions, environment: Environment | None) -> 
 def _run(transform: beam.PTransform, options: PipelineOptions, runner: fn_runner.FnApiRunner | None) -> None:
     with beam.Pipeline(runner=runner, options=options) as pipeline:
         pipeline | transform.__class__.__name__ >> transform
-
-
-class _worker_watch:  # noqa: N801  # reads as a verb in a with statement
-    """End this process when a worker process dies: the runner swallows that and would wait for ever."""
-
-    def __enter__(self) -> None:
-        self.previous = threading.excepthook
-        threading.excepthook = self._hook
-
-    def __exit__(self, *_: object) -> None:
-        threading.excepthook = self.previous
-
-    def _hook(self, args: threading.ExceptHookArgs) -> None:
-        if "Worker subprocess exited" not in str(args.exc_value):
-            self.previous(args)
-            return
-        message = (
-            "build stopped: a worker process was killed. What is done is kept; run the same command again.\n"
-        )
-        os.write(2, message.encode())
-        os._exit(WORKER_LOST_STATUS)

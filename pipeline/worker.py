@@ -19,6 +19,7 @@ DRIVER = "OPENWIT_DRIVER"  # its process id, in the environment
 def main() -> None:
     """Work until the driver says that it is done, or is no more: Beam's worker would wait for it for ever."""
     logging.getLogger("apache_beam").setLevel(logging.ERROR)  # it tells of each step's handlers
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C is the driver's to speak of
     # Told, not looked up: a driver that was killed while this process began is not its parent any more.
     threading.Thread(target=_end_with, args=(int(os.environ[DRIVER]),), daemon=True).start()
     sdk_worker_main.main(sys.argv)

@@ -27,8 +27,8 @@ ONLY_IN = {
 # Inside a package, from the leaves up: a file may import from its own layer or from an earlier one.
 LAYERS = {
     "pipeline": (
-        {"records", "limits", "tar", "blocks", "parts", "progress", "clusters", "worker"},
-        {"worker_pools", "runners", "pool_server"},
+        {"records", "limits", "tar", "blocks", "parts", "progress", "clusters", "worker", "losses"},
+        {"local_workers", "worker_pools", "runners", "pool_server"},
         {"pool", "common"},
         {
             "crawl_files",
