@@ -6,9 +6,15 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <stdint.h>
+#include <string.h>
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "pixels are read as little-endian words"
+#endif
 
 #define SIDE 32        /* greys along each side */
 #define PRECISION 22   /* fractional bits of weights: Pillow's PRECISION_BITS for 8-bit pixels */
+#define ROWS 4         /* scaled at once */
 #define CELLS 4
 #define SAMPLES 128    /* pixels along each side that mean colours are made of */
 
@@ -43,23 +49,29 @@ static inline uint8_t rounded(int32_t sum) {
 /* ITU-R 601-2 luma with 16 fractional bits: Pillow's L. */
 static inline void greys_of(const uint8_t *pixels, Py_ssize_t width, int32_t *greys) {
     for (Py_ssize_t x = 0; x < width; x++) {
-        const uint8_t *pixel = pixels + 4 * x;
-        greys[x] = (int32_t)((pixel[0] * 19595u + pixel[1] * 38470u + pixel[2] * 7471u + 0x8000u) >> 16);
+        uint32_t pixel;
+        memcpy(&pixel, pixels + 4 * x, sizeof pixel);
+        uint32_t red = pixel & 255, green = pixel >> 8 & 255, blue = pixel >> 16 & 255;
+        greys[x] = (int32_t)((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16);
     }
 }
 
-/* greys: room for a row and the longest taps behind it; columns: (height, SIDE). */
+/* greys: ROWS rows, each with room for the longest taps behind it; columns: (height, SIDE), and ROWS more. */
 FOR_EACH_PROCESSOR
 static void scale_rows(const uint8_t *pixels, Py_ssize_t width, Py_ssize_t height, struct taps across,
                        int32_t *greys, uint8_t *columns) {
-    for (Py_ssize_t y = 0; y < height; y++) {
-        greys_of(pixels + 4 * width * y, width, greys);
+    Py_ssize_t stride = width + across.num;
+    for (Py_ssize_t y = 0; y < height; y += ROWS) {
+        for (Py_ssize_t row = 0; row < ROWS && y + row < height; row++)
+            greys_of(pixels + 4 * width * (y + row), width, greys + stride * row);
         for (int out = 0; out < SIDE; out++) {
             const int32_t *weights = across.weights + out * across.num, *from = greys + across.first[out];
-            int32_t sum = 1 << (PRECISION - 1);
+            int32_t half = 1 << (PRECISION - 1), sums[ROWS] = {half, half, half, half};
             for (Py_ssize_t k = 0; k < across.num; k++)
-                sum += from[k] * weights[k];
-            columns[SIDE * y + out] = rounded(sum);
+                for (int row = 0; row < ROWS; row++)
+                    sums[row] += from[stride * row + k] * weights[k];
+            for (int row = 0; row < ROWS; row++)
+                columns[SIDE * (y + row) + out] = rounded(sums[row]);
         }
     }
 }
@@ -145,8 +157,8 @@ static PyObject *grey_32(PyObject *module, PyObject *args) {
     if (pixels == NULL || !read_taps(first_across, across_weights, width, &across) ||
         !read_taps(first_down, down_weights, height, &down))
         return NULL;
-    int32_t *greys = PyMem_Calloc((size_t)(width + across.num), sizeof *greys);
-    uint8_t *columns = PyMem_Malloc((size_t)height * SIDE);
+    int32_t *greys = PyMem_Calloc((size_t)(width + across.num) * ROWS, sizeof *greys);
+    uint8_t *columns = PyMem_Malloc((size_t)(height + ROWS) * SIDE);
     PyObject *small = PyBytes_FromStringAndSize(NULL, SIDE * SIDE);
     if (greys == NULL || columns == NULL || small == NULL) {
         Py_CLEAR(small);
