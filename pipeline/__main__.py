@@ -134,6 +134,9 @@ def main(arguments: list[str]) -> int:
         last = str(error).strip().rpartition("\n")[2]
         sys.stderr.write(f"{name} stopped: {last}\nWhat is done is kept; run the same command again.\n")
         return 1
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{name} stopped: interrupted. What is done is kept; run the same command again.\n")
+        return 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from pipeline import losses
 from pipeline.worker import DRIVER
 
 POLL_S = 0.1
+OBEY_S = 5.0
 EXTERNAL = common_urns.environments.EXTERNAL.urn
 
 
@@ -47,7 +48,10 @@ class LocalWorker(GrpcWorkerHandler):
 
     def close(self) -> None:
         """Let the worker end; its end is not a loss any more."""
-        if sys.exc_info()[0] is not None:  # a run that fails may do so because a worker is gone
+        error = sys.exc_info()[1]
+        if isinstance(error, KeyboardInterrupt):  # nobody waits for the rest of its bundle
+            self.process.kill()
+        elif error is not None:  # a run that fails may do so because a worker is gone
             self.workers.look()
         self.workers.watched.discard(self)
         super().close()
@@ -90,8 +94,10 @@ class LocalWorkers:
                 self._lost(status)
 
     def _lost(self, status: int) -> None:
-        if status == -signal.SIGINT:
-            losses.stop("interrupted")
+        if status == -signal.SIGINT:  # as a terminal sends it to all: this process has its own to obey
+            if not self.over.wait(OBEY_S):
+                losses.stop("interrupted")
+            return
         how = "was killed" if status < 0 else f"ended with status {status}"
         losses.go_on(f"a worker process {how}", "new ones", self._end_all)
 

@@ -69,7 +69,10 @@ class PoolWorker(GrpcWorkerHandler):
 
     def close(self) -> None:
         """Let the worker end; its end is not a loss any more."""
-        if sys.exc_info()[0] is not None:  # a run that fails may do so because a worker is gone
+        error = sys.exc_info()[1]
+        if isinstance(error, KeyboardInterrupt):  # nobody waits for the rest of its bundle
+            self.fleet.end_workers(self.pool)
+        elif error is not None:  # a run that fails may do so because a worker is gone
             self.fleet.look(self.pool)
         self.fleet.forget(self)
         super().close()
@@ -105,7 +108,7 @@ class Fleet:
             self.pools = self._answering()
             self.turns, self.host = itertools.cycle(self.pools), address_for(self.pools)
             for pool in self.pools:
-                self._end_workers(pool)  # those that are left of a run that was killed
+                self.end_workers(pool)  # those that are left of a run that was killed
             made.enter_context(making_workers(lambda *beams: PoolWorker(self, next(self.turns), *beams)))
             self.threads = [
                 threading.Thread(target=self._watch, args=(pool,), daemon=True) for pool in self.pools
@@ -167,7 +170,8 @@ class Fleet:
         self.answered_at[pool] = time.monotonic()
         return answer.decode()
 
-    def _end_workers(self, pool: str) -> None:
+    def end_workers(self, pool: str) -> None:
+        """End this driver's workers in a pool."""
         try:
             self._ask(END, pool)
         except grpc.RpcError as gone:

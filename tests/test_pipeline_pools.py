@@ -26,6 +26,7 @@ from tests.small_world import contents
 
 NUM_PICTURES = 30
 KILLED, AGAIN = "a worker process was killed", "what was not whole is done again"
+KEPT = "What is done is kept; run the same command again."
 
 
 @pytest.fixture(scope="module")
@@ -92,11 +93,11 @@ def local_workers_of(driver: subprocess.Popen[str]) -> list[int]:
     return [child for child, parent in parents().items() if parent == driver.pid]
 
 
-def kill_one_of(find: Callable[[], list[int]]) -> None:
-    """Kill one of the processes that are found, once there are some."""
+def signal_one_of(find: Callable[[], list[int]], number: signal.Signals = signal.SIGKILL) -> None:
+    """Kill one of the processes that are found, once there are some, or send it another signal."""
     while not (found := find()):
         time.sleep(0.01)
-    os.kill(found[-1], signal.SIGKILL)
+    os.kill(found[-1], number)
 
 
 def wait_for(path: Path, driver: subprocess.Popen[str]) -> None:
@@ -136,7 +137,7 @@ def test_a_build_goes_on_by_itself_without_a_killed_worker(
 ) -> None:
     driver = start(photos, tmp_path / "dataset", [])
     wait_for(tmp_path / "dataset/work/matched/_done", driver)
-    kill_one_of(partial(local_workers_of, driver))
+    signal_one_of(partial(local_workers_of, driver))
     said = driver.communicate(timeout=100)[1]
     assert (driver.returncode, said) == (0, f"build: {KILLED}; goes on with new ones, {AGAIN}\n")
     assert contents(tmp_path / "dataset") == alone
@@ -151,9 +152,24 @@ def test_work_that_kills_its_worker_every_time_ends_the_build(photos: Path, tmp_
         time.sleep(0.01)
     *lines, last = driver.communicate()[1].splitlines()
     assert lines == 2 * [f"build: {KILLED}; goes on with new ones, {AGAIN}"]
-    kept = "What is done is kept; run the same command again."
-    assert last == f"build stopped: {KILLED}, 3 times without a new part. {kept}"
+    assert last == f"build stopped: {KILLED}, 3 times without a new part. {KEPT}"
     assert driver.returncode == 1
+
+
+@pytest.mark.parametrize("where", [pytest.param("pool", marks=pytest.mark.slow), "local"])
+def test_an_interrupted_build_ends_with_a_line_and_waits_for_no_worker(
+    photos: Path, tmp_path: Path, where: str
+) -> None:
+    with pools(1) as one:
+        driver = start(photos, tmp_path / "dataset", list(one) if where == "pool" else [])
+        pool = next(iter(one.values()))
+        find = partial(workers_of, pool) if where == "pool" else partial(local_workers_of, driver)
+        wait_for(tmp_path / "dataset/work/matched/_done", driver)
+        signal_one_of(find, signal.SIGSTOP)
+        time.sleep(2)
+        driver.send_signal(signal.SIGINT)
+        said = driver.communicate(timeout=30)[1]
+    assert (driver.returncode, said) == (1, f"build stopped: interrupted. {KEPT}\n")
 
 
 @pytest.mark.slow
@@ -166,7 +182,7 @@ def test_a_build_goes_on_with_the_pools_that_are_left(
         wait_for(tmp_path / "dataset/work/matched/_done", driver)
         address, pool = list(both.items())[-1]
         if victim == "worker":
-            kill_one_of(partial(workers_of, pool))
+            signal_one_of(partial(workers_of, pool))
         else:
             pool.send_signal(signal.SIGSTOP)
         said = driver.communicate(timeout=200)[1]
@@ -192,7 +208,7 @@ def test_a_build_that_has_lost_all_its_pools_ends(photos: Path, tmp_path: Path) 
             pool.kill()
         said = driver.communicate(timeout=100)[1]
     assert "build stopped: worker pool " in said
-    assert said.endswith("What is done is kept; run the same command again.\n")
+    assert said.endswith(f"{KEPT}\n")
     assert driver.returncode == 1
 
 
