@@ -50,6 +50,9 @@ peers: .venv-peers/.installed
 	# Newer ones than open_clip takes, side by side: tests/test_peers.py reads with each.
 	for version in $(WEBDATASETS); do .venv-peers/bin/python -m pip install --quiet --disable-pip-version-check \
 		--no-deps --upgrade --target .venv-peers/webdataset-$$version webdataset==$$version || exit 1; done
+	# SkyPilot needs older packages than the others: tests/test_train_skypilot.py reads our tasks with it.
+	test -x .venv-peers/skypilot/bin/python || $(PYTHON) -m venv .venv-peers/skypilot
+	.venv-peers/skypilot/bin/python -m pip install --quiet --disable-pip-version-check skypilot==0.14.1
 	touch $@
 
 clean:

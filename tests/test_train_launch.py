@@ -18,7 +18,7 @@ from train.checkpoint import load_checkpoint
 from train.launch.job import value_of
 from train.launch.kubernetes import Kubernetes
 from train.launch.records import SubmittedJob, record_job
-from train.launch.skypilot import Skypilot
+from train.launch.skypilot import CHECKOUT, Skypilot
 from train.launch.slurm import Slurm
 from train.launch.yaml_text import to_yaml
 
@@ -61,7 +61,19 @@ SLURM = {
     "chain": Slurm(num_links=5, hours=4, image="openwit.sif", memory_gb=64),
 }
 SKYPILOT = {
-    "spot": Skypilot(num_nodes=2, gpus_per_node=8, spot=True, mounts=("/runs=s3://bucket",), cloud="aws"),
+    "spot": Skypilot(
+        num_nodes=2,
+        gpus_per_node=8,
+        spot=True,
+        mounts=("/runs=s3://bucket", "/data=gs://other"),
+        cloud="aws",
+        region="us-east-1",
+        secrets=("WANDB_API_KEY",),
+    ),
+    "image": Skypilot(
+        image="registry.example/openwit-train:1", gpu="A100-80GB", memory_gb=64, preflight=False
+    ),
+    "cpu": Skypilot(gpus_per_node=0, cpus_per_process=4, cloud="gcp"),
 }
 
 
@@ -72,7 +84,7 @@ def _in_a_known_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 
 def check(name: str, text: str) -> None:
     """Compare with a golden file; GOLDEN=write makes it anew, to be looked at."""
-    text = text.replace(str(Path.cwd()), "/home/someone")
+    text = text.replace(str(Path.cwd()), "/home/someone").replace(str(CHECKOUT), "/home/someone")
     path = GOLDEN / name
     if os.environ.get("GOLDEN") == "write":
         path.parent.mkdir(exist_ok=True)
@@ -140,6 +152,7 @@ def test_skypilot_tasks_are_as_looked_at(name: str) -> None:
         (["kubernetes", "--image", "a:1", "--volumes", "wit"], "volumes holds 'wit', must be CLAIM:/PATH"),
         (["kubernetes", "--image", "a:1", "--name", "B32"], "name is B32, must be lower-case letters"),
         (["skypilot", "--region", "us-east-1"], "region is us-east-1, of no cloud"),
+        (["skypilot", "--hours", "4"], "hours is 4.0, and SkyPilot ends no run"),
         (["skypilot", "--mounts", "runs"], "mounts holds 'runs', must be /PATH=BUCKET"),
     ],
 )
@@ -197,7 +210,7 @@ def test_secrets_are_in_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_skypilot_is_given_the_file_that_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "bin" / "sky"
     program.parent.mkdir()
-    program.write_text('#!/bin/sh\ntest -s "$6"\n')
+    program.write_text('#!/bin/sh\ntest "$6 $7" = "--secret WANDB_API_KEY" && test -s "$8"\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     assert SKYPILOT["spot"].submit(FIT) == 0

@@ -13,7 +13,16 @@ from train.launch.job import Job, run_of, value_of, values_of
 from train.launch.shell import quoted
 from train.launch.yaml_text import to_yaml
 
-INSTALL = "pip install --quiet -e '.[train]' -c constraints.txt"
+# The Python of a cloud's machines is any; SkyPilot brings uv, which brings ours.
+INSTALL = """\
+set -e
+export PATH="$HOME/.local/bin:$PATH"
+uv venv --quiet --clear --python 3.11 ~/openwit
+uv pip install --quiet --python ~/openwit/bin/python -c constraints.txt -e '.[{extras}]'
+"""
+EXTRAS = {"s3": "s3", "gs": "gcs", "az": "azure", "abfs": "azure"}  # of pyproject.toml, by scheme of --data
+PYTHON = "~/openwit/bin/python"
+CHECKOUT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +37,8 @@ class Skypilot(Job):
     cloud: str | None = None  # aws, gcp, azure, kubernetes, ...; None: where it is cheapest
     region: str | None = None
     spot: bool = False
-    image: str | None = None  # docker:NAME, in place of this checkout, which is installed at the start
-    mounts: tuple[str, ...] = ()  # /PATH=BUCKET, an object store as a directory; the run must be in one
+    image: str | None = None  # NAME:TAG of target `train`, in place of this checkout
+    mounts: tuple[str, ...] = ()  # /PATH=BUCKET, an object store as a directory; a spot run must be in one
     disk_gb: int = 256
 
     def __post_init__(self) -> None:
@@ -42,10 +51,15 @@ class Skypilot(Job):
                 )
         if self.region and not self.cloud:
             raise ValueError(f"region is {self.region}, of no cloud. Next: --cloud NAME")
+        if self.hours is not None:
+            raise ValueError(f"hours is {self.hours}, and SkyPilot ends no run. Next: leave --hours out")
 
     def command(self, fit_arguments: Sequence[str]) -> list[str]:
-        """Return what `submit` runs: a managed job, which SkyPilot watches and recovers."""
-        return ["sky", "jobs", "launch", "--yes", "--name", self.name, _task_file(fit_arguments)]
+        """Return what `submit` runs: a managed job, which SkyPilot watches and recovers. Secrets are names,
+        whose values it takes from this environment."""
+        secrets = [word for name in self.secrets for word in ("--secret", name)]
+        launch = ["sky", "jobs", "launch", "--yes", "--name", self.name, *secrets]
+        return [*launch, _task_file(fit_arguments)]
 
     def submit(self, fit_arguments: Sequence[str]) -> int:
         """Write the task file here and launch it; return SkyPilot's exit status."""
@@ -64,13 +78,65 @@ class Skypilot(Job):
 
     def task(self, fit_arguments: Sequence[str]) -> dict[str, Any]:
         """Return the task as SkyPilot's YAML has it."""
-        each, run = self.num_processes_per_node, value_of("--run", fit_arguments)
-        places = [run.startswith(mount.partition("=")[0].rstrip("/") + "/") for mount in self.mounts]
-        if self.spot and not any(places):
+        task: dict[str, Any] = {
+            "name": self.name,
+            "num_nodes": self.num_nodes,
+            "resources": self._resources(),
+            "envs": self.settings(),
+            "secrets": dict.fromkeys(self.secrets, None),
+            "file_mounts": self._mounts(value_of("--run", fit_arguments)),
+            **(self._image() if self.image else self._checkout(values_of("--data", fit_arguments))),
+            "run": self._script(fit_arguments),
+        }
+        return {name: value for name, value in task.items() if value}
+
+    def _resources(self) -> dict[str, Any]:
+        named = {
+            "accelerators": f"{self.gpu}:{self.gpus_per_node}" if self.gpus_per_node else None,
+            "cpus": f"{self.cpus_per_process * self.num_processes_per_node}+",
+            "memory": f"{self.memory_gb}+" if self.memory_gb else None,
+            "infra": "/".join(part for part in (self.cloud, self.region) if part) or None,
+            "use_spot": self.spot or None,
+            "image_id": f"docker:{self.image}" if self.image else None,
+            "disk_size": self.disk_gb,
+            # On machines that are new: what one node has written, the others may not see at once.
+            "job_recovery": {"max_restarts_on_errors": self.max_restarts},
+        }
+        return {name: value for name, value in named.items() if value is not None}
+
+    def _mounts(self, run: str) -> dict[str, Any]:
+        """Return buckets by path. That of the run is written through a disk's cache: it is added to, which
+        plain mounts of most stores cannot."""
+        places = dict(mount.split("=", 1) for mount in self.mounts)
+        its = {path for path in places if run.startswith(path.rstrip("/") + "/")}
+        if self.spot and not its:
             raise ValueError(
                 f"--run {run} is on the disk of a spot machine, which is lost with it. "
                 f"Next: --mounts /runs=s3://BUCKET and --run /runs/NAME"
             )
+        return {
+            path: {"source": bucket, "mode": "MOUNT_CACHED" if path in its else "MOUNT"}
+            for path, bucket in places.items()
+        }
+
+    def _image(self) -> dict[str, Any]:
+        """Return how the image's container runs: as root, since SkyPilot installs its own tools there."""
+        pod = {"spec": {"securityContext": {"runAsUser": 0}}}
+        return {"config": {"docker": {"run_options": ["--user=root"]}, "kubernetes": {"pod_config": pod}}}
+
+    def _checkout(self, data: Sequence[str]) -> dict[str, str]:
+        """Return what is sent in place of an image, and how it is installed there."""
+        if not (CHECKOUT / "pyproject.toml").is_file():
+            raise ValueError("this program is not in a checkout to send. Next: --image NAME:TAG")
+        stores = {EXTRAS[scheme] for place in data if (scheme := place.partition("://")[0]) in EXTRAS}
+        return {
+            "workdir": str(CHECKOUT),
+            "setup": INSTALL.format(extras=",".join(["train", *sorted(stores)])),
+        }
+
+    def _script(self, fit_arguments: Sequence[str]) -> str:
+        """Return what every node runs."""
+        each, run = self.num_processes_per_node, value_of("--run", fit_arguments)
         several = self.num_nodes > 1
         nodes = [
             Nodes(num_nodes=self.num_nodes, node_rank="$SKYPILOT_NODE_RANK", address="$head", port=port)
@@ -78,35 +144,13 @@ class Skypilot(Job):
             else None
             for port in (29500, 29501)
         ]
-        look = preflight_command(values_of("--data", fit_arguments), run, each, nodes[1], python="python")
-        fit = fit_command(fit_arguments, each, self.max_restarts, nodes=nodes[0], python="python")
+        python = "python" if self.image else PYTHON
+        look = preflight_command(values_of("--data", fit_arguments), run, each, nodes[1], python=python)
+        fit = fit_command(fit_arguments, each, nodes=nodes[0], python=python, save_s=self.save_s)
         lines = ["set -e", 'head=$(echo "$SKYPILOT_NODE_IPS" | head -n 1)'] if several else ["set -e"]
-        free = {"--node-rank=$SKYPILOT_NODE_RANK", "--master-addr=$head"}
+        free = {"--node-rank=$SKYPILOT_NODE_RANK", "--master-addr=$head", PYTHON}
         lines += [quoted(line, free) for line in ([look, fit] if self.preflight else [fit])]
-        resources: dict[str, Any] = {
-            "accelerators": f"{self.gpu}:{self.gpus_per_node}" if self.gpus_per_node else None,
-            "cpus": f"{self.cpus_per_process * each}+",
-            "memory": f"{self.memory_gb}+" if self.memory_gb else None,
-            "infra": "/".join(part for part in (self.cloud, self.region) if part) or None,
-            "use_spot": self.spot or None,
-            "image_id": self.image,
-            "disk_size": self.disk_gb,
-        }
-        task: dict[str, Any] = {
-            "name": self.name,
-            "num_nodes": self.num_nodes,
-            "resources": {name: value for name, value in resources.items() if value is not None},
-            "envs": self.settings(),
-            "secrets": dict.fromkeys(self.secrets, None),
-            "file_mounts": {
-                path: {"source": bucket, "mode": "MOUNT"}
-                for path, _, bucket in (mount.partition("=") for mount in self.mounts)
-            },
-            "workdir": None if self.image else str(Path.cwd()),
-            "setup": None if self.image else INSTALL,
-            "run": "\n".join(lines) + "\n",
-        }
-        return {name: value for name, value in task.items() if value}
+        return "\n".join(lines) + "\n"
 
 
 def _task_file(fit_arguments: Sequence[str]) -> str:
