@@ -47,7 +47,7 @@ def by_skypilot(tmp_path: Path, script: str, *words: str) -> subprocess.Complete
         "SKYPILOT_DISABLE_USAGE_COLLECTION": "1",
         "WANDB_API_KEY": "very-secret",
     }
-    command = [PYTHON, "-c", script, *words]
+    command = [str(PYTHON), "-c", script, *words]
     return subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, timeout=120)
 
 
