@@ -23,12 +23,11 @@ from pipeline import finish
 from pipeline.coverage import add_coverage
 from pipeline.extend import EXTEND, Extension, move_in
 from pipeline.job import Job
-from pipeline.parts import count_rejections, parts_in, rejection_files
+from pipeline.parts import parts_in, rejection_files
+from pipeline.rejected import Counts, gather
 
 # Which rows of a table of rejections (REJECTION_SCHEMA) are tried again: bool, one for each.
 Mask = Callable[[pa.Table], pa.Array]
-# How many rows have each (stage, reason).
-Counts = Counter[tuple[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,18 +59,19 @@ def publish_extension(extension: Extension, job: Job, phases: Sequence[str], add
     """Add what the phases of an addition have left to the dataset; return the new manifest."""
     new, old = extension.folder, extension.manifest
     tables = [path for name in phases for path in rejection_files(job.folder(name))]
-    dropped = Counts(count_rejections(tables))
     left, gone = _write_left(extension, addition.tried)
+    first, run = _next_number(left), job.runner("rejected")
+    added_tables, dropped, samples = gather(tables, new, job.folder("rejected"), run, first)
     written = [part.name for part in parts_in(new / "index")]
     added = list(finish.read_shards(written, new, job.folder("shards")))
     shards = (*old.shards, *added)
     files = (
         *left,
-        *finish.write_rejections(tables, new, first=_next_number(left)),
+        *added_tables,
         *add_coverage(job, new, anew=addition.tried is None),
         finish.write_sizes(shards, new),
         *record_fetch_times(new, tuple(added)),
-        _write_samples(extension, tables, job.folder("fetched"), addition.tried),
+        _write_samples(extension, samples, job.folder("fetched"), addition.tried),
     )
     names = {file.path for file in files}
     num_in = addition.num_tried if addition.tried is None else 0

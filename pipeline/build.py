@@ -35,6 +35,7 @@ from pipeline.parts import Part, parts_in, rejection_files, sum_of
 from pipeline.pool import Pool
 from pipeline.progress import num_files, shown
 from pipeline.references import ReferencePart, captions_of, read_references, references_of
+from pipeline.rejected import gather
 from pipeline.rounds import cap_of_round, final_pool, pool_of_round, room_beside, room_in_round
 from pipeline.runners import run
 from pipeline.score import ScorePictures, check_scores
@@ -216,13 +217,14 @@ def publish(job: Job) -> None:
     shards = tuple(
         finish.read_shards([part.name for part in parts_in(dataset / "index")], dataset, job.folder("shards"))
     )
+    tables, dropped, samples = gather(rejections, dataset, job.folder("rejected"), job.runner("rejected"))
     files = (
         *coverage.write_coverage(job, dataset),
         finish.write_sizes(shards, dataset),
-        finish.write_samples(rejections, job.folder("fetched"), dataset),
-        *finish.write_rejections(rejections, dataset),
+        finish.write_samples(samples, job.folder("fetched"), dataset),
+        *tables,
     )
-    stages = finish.funnel(rejections, sum_of(job.parts("candidates")))
+    stages = finish.funnel(dropped, sum_of(job.parts("candidates")))
     assert not (wrong := funnel_mismatches(stages)), wrong
     for stage in stages:
         # What a phase has handed on, counted where it lies, must be what its rejections leave.

@@ -36,6 +36,7 @@ from pipeline.limits import Network
 from pipeline.match import MatchCandidates
 from pipeline.pool import EVERY, Caps, Pool
 from pipeline.records import Query
+from pipeline.rejected import GatherRejections
 from pipeline.runners import options_of
 from pipeline.score import ScorePictures
 from pipeline.select import SelectPairs
@@ -125,6 +126,7 @@ def phases(config: BuildConfig, folder: Path) -> Iterator[tuple[str, beam.PTrans
     yield "kept", KeepBest([], folder, folder)
     yield "ordered", OrderByKey([], caps, folder)
     yield "shards", WriteShards([], folder, folder, folder)
+    yield "rejected", GatherRejections([], folder, folder)
 
 
 def check(

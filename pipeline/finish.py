@@ -2,7 +2,7 @@
 
 import importlib.metadata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,38 +11,33 @@ import orjson
 import pyarrow as pa
 
 from filters.queries import queries_sha256
-from filters.sampling import priority
 from manifests.dates import dates_of
 from manifests.fetch_times import record_fetch_times
 from manifests.schema import (
-    REJECTION_SCHEMA,
     SAMPLE_SCHEMA,
-    SAMPLES_PER_REASON,
     FileRecord,
     Manifest,
     Shard,
     SourceRecord,
     StageCount,
 )
-from manifests.storage import read_table
 from manifests.store import content_hash, record_file, write_bytes, write_manifest, write_table
 from pipeline.fetch.pixels import thumbnail
-from pipeline.parts import Part, count_rejections, parts_in
+from pipeline.parts import Part, parts_in
 from pipeline.records import Query
+from pipeline.rejected import samples_of
 from pipeline.shards import read_staged
 from pipeline.sources import Sources
 
-ROWS_PER_FILE = 1_000_000
 # The stages in the order of the funnel.
 STAGES = ("crawl", "match", "text", "distinct", "cap", "fetch", "image", "score", "dedup", "final_cap")
 
 Row = dict[str, Any]
 
 
-def funnel(rejections: Sequence[Path], num_candidates: int) -> tuple[StageCount, ...]:
-    """Count the funnel from the rejected rows themselves; what comes out of a stage goes into the next.
-    Stages that came after a build, such as a takedown, come last."""
-    counts = count_rejections(rejections)
+def funnel(counts: Mapping[tuple[str, str], int], num_candidates: int) -> tuple[StageCount, ...]:
+    """Return the funnel from the number of rejected rows of each (stage, reason); what comes out of a stage
+    goes into the next. Stages that came after a build, such as a takedown, come last."""
     order = (*STAGES, *dict.fromkeys(at for at, _ in counts if at not in STAGES))
     dropped = {
         stage: {reason: count for (at, reason), count in sorted(counts.items()) if at == stage}
@@ -69,46 +64,13 @@ def source_records(sources: Sources, candidates: Sequence[Part]) -> tuple[Source
     )
 
 
-def write_rejections(files: Sequence[Path], dataset: Path, first: int = 0) -> list[FileRecord]:
-    """Write every rejected row, in the order of the phases, to rejections/; `first` numbers the files."""
-    records: list[FileRecord] = []
-    rows, num_rows = [REJECTION_SCHEMA.empty_table()], 0
-    for last, file in _with_last(files):
-        rows.append(read_table(file, REJECTION_SCHEMA.names))
-        num_rows += len(rows[-1])
-        if num_rows >= ROWS_PER_FILE or last:
-            path = dataset / "rejections" / f"{first + len(records):05d}.parquet"
-            write_table(path, pa.concat_tables(rows))
-            records.append(record_file(dataset, path))
-            rows, num_rows = [REJECTION_SCHEMA.empty_table()], 0
-    return records
-
-
 def write_samples(files: Sequence[Path], fetched: Path, dataset: Path) -> FileRecord:
     """Write some rejections of each reason, with a thumbnail where there was a picture."""
-    chosen: dict[tuple[str, str], list[Row]] = {}
-    for file in files:
-        for row in read_table(file).to_pylist():
-            best = chosen.setdefault((row["stage"], row["reason"]), [])
-            best.append(row)
-            if len(best) > 20 * SAMPLES_PER_REASON:
-                _cut(best)
-    for best in chosen.values():
-        _cut(best)
-    copies = [row for best in chosen.values() for row in best if row["kept_key"]]
-    _add_thumbnails(copies, fetched)
+    rows = samples_of(files).to_pylist()
+    _add_thumbnails([row for row in rows if row["kept_key"]], fetched)
     path = dataset / "samples.parquet"
-    rows = [row for _, best in sorted(chosen.items()) for row in best]
     write_table(path, pa.Table.from_pylist(rows, schema=SAMPLE_SCHEMA))
     return record_file(dataset, path)
-
-
-def _cut(rows: list[Row]) -> None:
-    """Keep the first by hash, those with a picture before those without."""
-    rows.sort(
-        key=lambda row: (row["thumbnail"] is None, priority(f"{row['url']}\n{row['caption']}", "sample"))
-    )
-    del rows[SAMPLES_PER_REASON:]
 
 
 def _add_thumbnails(copies: list[Row], fetched: Path) -> None:
@@ -176,8 +138,3 @@ def publish(
     )
     write_manifest(dataset, manifest)
     return manifest
-
-
-def _with_last(files: Sequence[Path]) -> Iterator[tuple[bool, Path]]:
-    for number, file in enumerate(files, start=1):
-        yield number == len(files), file

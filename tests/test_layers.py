@@ -27,7 +27,18 @@ ONLY_IN = {
 # Inside a package, from the leaves up: a file may import from its own layer or from an earlier one.
 LAYERS = {
     "pipeline": (
-        {"records", "limits", "tar", "blocks", "parts", "progress", "clusters", "worker", "losses"},
+        {
+            "records",
+            "limits",
+            "tar",
+            "blocks",
+            "parts",
+            "progress",
+            "clusters",
+            "worker",
+            "losses",
+            "pool_health",
+        },
         {"local_workers", "worker_pools", "runners", "pool_server"},
         {"pool", "common"},
         {
@@ -38,6 +49,7 @@ LAYERS = {
             "sample_web",
             "balance",
             "dedup",
+            "rejected",
             "verdicts",
             "references",
             "select",

@@ -26,7 +26,7 @@ def test_every_phase_of_a_build_could_travel() -> None:
     }
     assert {name: checked.faults for name, checked in found.items()} == dict.fromkeys(found, ())
     assert {name for name, checked in found.items() if not checked.num_shuffles} == {
-        *("candidates", "fetched", "kept", "shards")
+        *("candidates", "fetched", "kept", "shards", "rejected")
     }
 
 
@@ -45,7 +45,7 @@ def test_a_dry_run_says_the_options_and_a_verdict(flags: str, capsys: pytest.Cap
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].startswith("options     --runner=")
     assert IMAGE in lines[2] or "10.0.0.2:50001" in lines[2]
-    assert lines[-1].startswith("verdict     10 phases could be handed to ")
+    assert lines[-1].startswith("verdict     11 phases could be handed to ")
 
 
 class Flow(beam.PTransform):
