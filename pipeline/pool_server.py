@@ -22,8 +22,9 @@ from apache_beam.utils import thread_pool_executor
 
 from pipeline.limits import require
 from pipeline.local_workers import described
+from pipeline.pool_health import ALIVE
 from pipeline.worker import run_harness
-from pipeline.worker_pools import ALIVE, END, LEASE_S
+from pipeline.worker_pools import END, LEASE_S
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,8 +22,8 @@ from apache_beam.transforms.environments import ExternalEnvironment
 
 from pipeline import losses
 from pipeline.local_workers import making_workers
+from pipeline.pool_health import ALIVE
 
-ALIVE = "/openwit.WorkerPool/Alive"
 END = "/openwit.WorkerPool/End"
 POLL_S = 0.5
 ANSWER_S = 10.0  # of one question, for networks that lose packets

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 Pool = subprocess.Popen[str]
 
 
-def start_pool(*flags: str, before: tuple[str, ...] = ()) -> tuple[Pool, str]:
+def start_pool(*flags: str, before: tuple[str, ...] = (), python: str = sys.executable) -> tuple[Pool, str]:
     """Start a pool, by a command before it where one is given; return it and its HOST:PORT."""
-    command = [*before, sys.executable, "-m", "pipeline", "pool", "--port", "0", *flags]
+    command = [*before, python, "-m", "pipeline", "pool", "--port", "0", *flags]
     pool = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert pool.stdout is not None
     words = pool.stdout.readline().split()
