@@ -2,11 +2,12 @@
 
 import sys
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Protocol
 
 import tyro
 
 from manifests.card.command import Card
+from manifests.command_line import parse
 from manifests.croissant.command import Croissant
 from manifests.diff.command import Diff
 from manifests.merge.command import Merge
@@ -51,25 +52,40 @@ class Status:
         return 0
 
 
-Command = (
-    Annotated[Show, tyro.conf.subcommand("show")]
-    | Annotated[Diff, tyro.conf.subcommand("diff")]
-    | Annotated[Verify, tyro.conf.subcommand("verify")]
-    | Annotated[Report, tyro.conf.subcommand("report")]
-    | Annotated[Status, tyro.conf.subcommand("status")]
-    | Annotated[Card, tyro.conf.subcommand("card")]
-    | Annotated[Croissant, tyro.conf.subcommand("croissant")]
-    | Annotated[Select, tyro.conf.subcommand("select")]
-    | Annotated[Merge, tyro.conf.subcommand("merge")]
-    | Annotated[Reshard, tyro.conf.subcommand("reshard")]
-    | Annotated[Takedown, tyro.conf.subcommand("takedown")]
-)
+class Command(Protocol):
+    """What every command is: its flags, and a way to run it."""
+
+    def run(self) -> int:
+        """Run; return the exit status."""
+
+
+COMMANDS: dict[str, type[Command]] = {
+    "show": Show,
+    "diff": Diff,
+    "verify": Verify,
+    "report": Report,
+    "status": Status,
+    "card": Card,
+    "croissant": Croissant,
+    "select": Select,
+    "merge": Merge,
+    "reshard": Reshard,
+    "takedown": Takedown,
+}
 
 
 def main(arguments: list[str]) -> int:
     """Run a command; return 0 done, 1 the dataset is not whole or not reached, 2 the request was wrong."""
-    command = tyro.cli(Command, args=arguments, prog="python -m manifests", description=USAGE)
+    name, *rest = arguments or [""]
+    if name in ("-h", "--help"):
+        print(USAGE)
+        return 0
     try:
+        if name not in COMMANDS:
+            known = ", ".join(COMMANDS)
+            given = f"unknown command {name!r}" if name else "no command"
+            raise ValueError(f"{given}, known: {known}. Next: python -m manifests --help")
+        command = parse(COMMANDS[name], rest, f"python -m manifests {name}")
         return command.run()
     except ValueError as error:
         sys.stderr.write(f"manifests: {error}\n")

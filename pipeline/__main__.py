@@ -11,6 +11,7 @@ from typing import Annotated
 
 import tyro
 
+from manifests.command_line import parse
 from manifests.places import Place
 from manifests.protocols import store_errors
 from manifests.schema import Manifest
@@ -165,7 +166,7 @@ def build_command(arguments: list[str]) -> None:
     prog = f"python -m pipeline build {name}"
     about = f"{RECIPES[name].__doc__}\n\n{USAGE}"
     default = BuildRequest(recipe=RECIPES[name]())
-    request = tyro.cli(BuildRequest, default=default, args=rest, prog=prog, description=about)
+    request = parse(BuildRequest, default=default, arguments=rest, prog=prog, description=about)
     if request.dry_run:
         for line in dry_run(request.recipe.config, request.recipe.run):
             print(line)
@@ -181,10 +182,10 @@ def extend_command(arguments: list[str]) -> None:
     # The dataset is read first: its settings are the defaults that --help shows.
     place = location(values_of("--extend", arguments)[-1])
     config = defaults_of(place, new_terms=bool(values_of("--queries", arguments)))
-    request = tyro.cli(
+    request = parse(
         ExtendRequest,
         default=ExtendRequest(extend=place, config=config),
-        args=arguments,
+        arguments=arguments,
         prog="python -m pipeline build",
         description=EXTEND_USAGE,
     )
@@ -219,8 +220,8 @@ def print_change(manifest: Manifest, tried: str) -> None:
 
 def queries_command(arguments: list[str]) -> None:
     """Make a list of search terms."""
-    request = tyro.cli(
-        QueryListRequest, args=arguments, prog="python -m pipeline queries", description=QUERIES_USAGE
+    request = parse(
+        QueryListRequest, arguments=arguments, prog="python -m pipeline queries", description=QUERIES_USAGE
     )
     losses.keep_in(request.run.out)
     result = build_list(request.config, request.run)
@@ -246,10 +247,10 @@ def plan_command(arguments: list[str]) -> None:
         return
     if name not in RECIPES:
         raise ValueError(f"unknown recipe {name!r}, known: {', '.join(RECIPES)}")
-    request = tyro.cli(
+    request = parse(
         PlanRequest,
         default=PlanRequest(recipe=RECIPES[name]()),
-        args=rest,
+        arguments=rest,
         prog=f"python -m pipeline plan {name}",
         description=PLAN_USAGE,
     )
@@ -263,10 +264,10 @@ def retry_command(arguments: list[str]) -> None:
     # The dataset is read first: its limits are the defaults that --help shows.
     given = values_of("--dataset", arguments)
     limits = limits_of(location(given[-1])) if given else Fetch()
-    request = tyro.cli(
+    request = parse(
         RetryRequest,
         default=RetryRequest(dataset=tyro.MISSING, where=tyro.MISSING, fetch=limits),
-        args=arguments,
+        arguments=arguments,
         prog="python -m pipeline retry",
         description=RETRY_USAGE,
     )
@@ -281,8 +282,8 @@ def retry_command(arguments: list[str]) -> None:
 
 def doctor_command(arguments: list[str]) -> int:
     """Say whether this machine is fit for a build; return 1 where something would make it fail."""
-    request = tyro.cli(
-        DoctorRequest, args=arguments, prog="python -m pipeline doctor", description=DOCTOR_USAGE
+    request = parse(
+        DoctorRequest, arguments=arguments, prog="python -m pipeline doctor", description=DOCTOR_USAGE
     )
     findings = []
     for finding in examine(request):
@@ -308,8 +309,8 @@ class HashesRequest:
 
 def hashes_command(arguments: list[str]) -> None:
     """Write a list of hashes."""
-    request = tyro.cli(
-        HashesRequest, args=arguments, prog="python -m pipeline hashes", description=HASHES_USAGE
+    request = parse(
+        HashesRequest, arguments=arguments, prog="python -m pipeline hashes", description=HASHES_USAGE
     )
     if not request.path.exists():
         raise ValueError(f"{request.path} is not there: give a folder of pictures, a tar or a dataset")
@@ -321,7 +322,7 @@ def hashes_command(arguments: list[str]) -> None:
 
 def pool_command(arguments: list[str]) -> None:
     """Serve worker processes."""
-    serve(tyro.cli(PoolRequest, args=arguments, prog="python -m pipeline pool", description=POOL_USAGE))
+    serve(parse(PoolRequest, arguments=arguments, prog="python -m pipeline pool", description=POOL_USAGE))
 
 
 COMMANDS: dict[str, Callable[[list[str]], int | None]] = {

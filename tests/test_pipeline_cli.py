@@ -17,16 +17,11 @@ ROOT = Path(__file__).parent.parent
 
 
 def refused(main: Main, *arguments: str | Path, capsys: pytest.CaptureFixture[str]) -> str:
-    """Run a command that must be refused; return what it says, a box that tyro drew taken off."""
-    try:
-        status = main([str(argument) for argument in arguments])
-    except SystemExit as ended:  # how tyro leaves where a flag is wrong
-        assert isinstance(ended.code, int)
-        status = ended.code
+    """Run a command that must be refused; return the line that it says."""
+    status = main([str(argument) for argument in arguments])
     told = capsys.readouterr()
-    assert (status, told.out) == (2, "")
-    assert "Traceback" not in told.err
-    return " ".join(told.err.translate(dict.fromkeys(map(ord, "│╭╮╰╯─|"), " ")).split())
+    assert (status, told.out, told.err.count("\n")) == (2, "", 1), told
+    return told.err.rstrip("\n")
 
 
 @pytest.fixture
@@ -47,11 +42,20 @@ def photos(tmp_path: Path) -> Path:
 # Each: flags of `build laptop` after --dataset and --queries, and what must be said.
 WRONG_FLAGS = {
     ("--fetch.timeout-s", "0"): "fetch.timeout-s must be > 0, not 0.0",
-    ("--fetch.timeout-s", "soon"): "could not convert string to float: 'soon'",
+    (
+        "--fetch.timeout-s",
+        "soon",
+    ): "--fetch.timeout-s FLOAT: could not convert string to float: 'soon'",
+    ("--fetch.timeout-s",): "--fetch.timeout-s FLOAT: no value is given. Next: ",
     ("--fetch.max-tries", "0"): "fetch.max-tries must be >= 1, not 0",
     ("--encode.quality", "101"): "encode.quality must be 1 to 100, not 101",
     ("--encode.side-px", "0"): "encode.side-px must be >= 1, not 0",
-    ("--encode.format", "gif"): "invalid choice 'gif'",
+    ("--encode.format", "gif"): "--encode.format takes jpeg, png, webp, not 'gif'. Next: ",
+    (
+        "--dedup.max-distance",
+        "x",
+    ): "--dedup.max-distance {None}|INT: invalid literal for int()",
+    ("--quiet", "yes"): "'yes' belongs to no flag. Next: python -m pipeline build laptop --help",
     ("--decode.max-memory-mb", "1"): "decode.max-memory-mb must be >= 16, not 1",
     ("--decode.max-cpu-s", "0"): "decode.max-cpu-s must be > 0, not 0.0",
     ("--cap.survival", "0"): "cap.survival must be 0.01 to 1, not 0.0",
@@ -62,7 +66,9 @@ WRONG_FLAGS = {
     ("--connect-to", "example.com"): "connect-to must be HOST=ADDRESS:PORT, not 'example.com'",
     ("--folder.templates", "a photo"): "'a photo' must hold {} once, for the class name",
     ("--url.blocked-domains", "a b"): "blocked domain 'a b' is no host name: write it as example.com",
-    ("--fetch.timeout", "3"): "Unrecognized options: --fetch.timeout",
+    ("--fetch.timeout", "3"): "unknown flag --fetch.timeout, perhaps --fetch.timeout-s. Next: python -m ",
+    ("--timeout-s=3",): "unknown flag --timeout-s, perhaps --fetch.timeout-s. Next: ",
+    ("--colour", "blue"): "unknown flag --colour. Next: ",
     (): "no source says where to look: give one of commons, openverse",
     ("--table.paths", "none.csv"): "table.paths: none.csv is no table or folder with one",
     ("--folder.paths", "none"): "folder.paths: none is not a folder",
@@ -142,7 +148,6 @@ def test_what_is_no_dataset_is_told_with_the_next_step(
             f"manifests: {path} holds no manifest.json: it is not a dataset, or its build has not ended. "
             f"Next: python -m pipeline build --dataset {path}"
         )
-    assert "bild" in refused(manifests.__main__.main, "bild", tmp_path, capsys=capsys)
 
 
 def test_to_verify_what_is_no_dataset_finds_it_not_whole(
@@ -165,7 +170,6 @@ def test_a_wrong_request_to_explain_is_one_line(terms: Path, capsys: pytest.Capt
     assert "image none.jpg cannot be read" in refused(
         main, "explain", "--caption", "a cup", "--image", "none.jpg", capsys=capsys
     )
-    assert "--caption" in refused(main, "explain", capsys=capsys)
 
 
 @pytest.mark.parametrize(
@@ -209,4 +213,28 @@ def test_a_retry_of_what_is_no_dataset_is_refused(tmp_path: Path, capsys: pytest
     arguments = ("retry", "--dataset", tmp_path, "--where", "reason=timeout")
     said = refused(pipeline.__main__.main, *arguments, capsys=capsys)
     assert said.startswith(f"pipeline retry: {tmp_path} holds no manifest.json: it is not a dataset")
-    assert refused(pipeline.__main__.main, "retry", capsys=capsys).count("required") >= 1
+    said = refused(pipeline.__main__.main, "retry", capsys=capsys)
+    assert said.startswith("pipeline retry: missing --dataset PLACE, --where [STR [STR ...]]. Next: ")
+
+
+# Each: words after `python -m manifests`, and what must be said.
+WRONG_WORDS = {
+    (): "manifests: no command, known: show, diff, ",
+    ("shw",): "manifests: unknown command 'shw', known: show, diff, ",
+    ("show",): "manifests: missing dataset PLACE. Next: python -m manifests show --help",
+    ("show", "d", "--jso"): "manifests: unknown flag --jso, perhaps --json. Next: python -m manifests show ",
+    (
+        "report",
+        "d",
+        "--against",
+        "x://y",
+    ): "manifests: --against {None}|PLACE: x:// is no known kind",
+    ("select", "d", "--out"): "manifests: --out {None}|PLACE: no value is given. Next: ",
+}
+
+
+@pytest.mark.parametrize("words", WRONG_WORDS)
+def test_wrong_words_to_manifests_are_one_line(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refused(manifests.__main__.main, *words, capsys=capsys).startswith(WRONG_WORDS[words])

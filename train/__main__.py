@@ -14,6 +14,7 @@ from typing import Annotated, Generic, TypeVar, cast
 
 import tyro
 
+from manifests.command_line import parse
 from manifests.places import Place
 from manifests.protocols import store_errors
 from manifests.store import write_bytes
@@ -146,11 +147,11 @@ def run_fit(arguments: Sequence[str]) -> int:
 def parse_fit(arguments: Sequence[str]) -> Fit:
     """Return what the arguments of `fit` ask for. Raises ValueError for an unknown recipe."""
     recipe, flags = _pick(arguments, RECIPES, "recipe")
-    return tyro.cli(
+    return parse(
         Fit,
         prog=f"python -m train fit {recipe}",
         description=f"{RECIPES[recipe].__doc__}\n\nExample: python -m train fit {recipe} --data D --run R",
-        args=flags,
+        arguments=flags,
         default=Fit(data=tyro.MISSING, run=tyro.MISSING, config=RECIPES[recipe]()),
         config=(tyro.conf.AvoidSubcommands,),
     )
@@ -159,11 +160,11 @@ def parse_fit(arguments: Sequence[str]) -> Fit:
 def run_plan(arguments: Sequence[str]) -> int:
     """Print what a recipe and its flags would take on GPUs of a kind."""
     recipe, flags = _pick(arguments, RECIPES, "recipe")
-    request = tyro.cli(
+    request = parse(
         PlanRequest,
         prog=f"python -m train plan {recipe}",
         description=PLAN_USAGE,
-        args=flags,
+        arguments=flags,
         default=PlanRequest(gpu=tyro.MISSING, config=RECIPES[recipe]()),
         config=(tyro.conf.AvoidSubcommands,),
     )
@@ -179,7 +180,7 @@ def run_eval(arguments: Sequence[str]) -> int:
         if is_first():
             print(f"{summary}; report: {write_run_report(run)}")
         return 0
-    suite = tyro.cli(Suite, prog="python -m train eval all", description=getdoc(Suite), args=flags)
+    suite = parse(Suite, prog="python -m train eval all", description=getdoc(Suite), arguments=flags)
     failures = run_suite(suite, lambda kind, flags: evaluate(kind, flags)[1])
     print(f"report: {write_run_report(suite.run, suite.against)}")
     for failure in failures:
@@ -190,11 +191,11 @@ def run_eval(arguments: Sequence[str]) -> int:
 def evaluate(kind: str, flags: Sequence[str]) -> tuple[Path, str]:
     """Write the result of an evaluation, which all processes take part in, and return its run and its
     summary."""
-    request = tyro.cli(
+    request = parse(
         cast(type[Eval[Evaluation]], GenericAlias(Eval, (EVALS[kind],))),
         prog=f"python -m train eval {kind}",
         description=getdoc(EVALS[kind]),
-        args=list(flags),
+        arguments=flags,
     )
     evaluation = request.evaluation
     trained = load_trained(evaluation.run, request.weights)
@@ -212,7 +213,7 @@ def evaluate(kind: str, flags: Sequence[str]) -> tuple[Path, str]:
 
 def run_score(arguments: Sequence[str]) -> int:
     """Score a dataset by the newest checkpoint of a run, into a new dataset."""
-    request = tyro.cli(Score, prog="python -m train score", description=SCORE_USAGE, args=list(arguments))
+    request = parse(Score, prog="python -m train score", description=SCORE_USAGE, arguments=arguments)
     manifest = score_dataset(request)
     kept = f"{manifest.num_pairs:,} of {manifest.history[-1].num_tried:,} pairs kept"
     print(f"{kept}; dataset: {request.out}; report: {request.out / 'report.html'}")
@@ -223,7 +224,7 @@ def run_submit(arguments: Sequence[str]) -> int:
     """Start `fit` where a launcher says, with what follows `--`."""
     kind, rest = _pick(arguments, LAUNCHERS, "launcher", default="local")
     split = rest.index("--") if "--" in rest else len(rest)
-    launcher = tyro.cli(LAUNCHERS[kind], prog=f"python -m train submit {kind}", args=rest[:split])
+    launcher = parse(LAUNCHERS[kind], prog=f"python -m train submit {kind}", arguments=rest[:split])
     if not rest[split + 1 :]:
         raise ValueError(
             f"nothing to submit. Next: python -m train submit {kind} -- demo --data DIR --run DIR"
@@ -237,7 +238,7 @@ def run_submit(arguments: Sequence[str]) -> int:
 
 def run_jobs(arguments: Sequence[str]) -> int:
     """Say what became of the jobs of a run."""
-    request = tyro.cli(Jobs, prog="python -m train jobs", description=JOBS_USAGE, args=list(arguments))
+    request = parse(Jobs, prog="python -m train jobs", description=JOBS_USAGE, arguments=arguments)
     for line in request.lines():
         print(line, flush=True)
     return 0
@@ -245,7 +246,7 @@ def run_jobs(arguments: Sequence[str]) -> int:
 
 def run_preflight(arguments: Sequence[str]) -> int:
     """Look at this node, and at the others together with it."""
-    request = tyro.cli(Preflight, prog="python -m train preflight", args=list(arguments))
+    request = parse(Preflight, prog="python -m train preflight", arguments=arguments)
     lines = request.run_checks()
     if is_first():
         print("\n".join(lines))
@@ -254,7 +255,7 @@ def run_preflight(arguments: Sequence[str]) -> int:
 
 def run_export(arguments: Sequence[str]) -> int:
     """Write a model as other people's programs read it."""
-    request = tyro.cli(Export, prog="python -m train export", description=EXPORT_USAGE, args=list(arguments))
+    request = parse(Export, prog="python -m train export", description=EXPORT_USAGE, arguments=arguments)
     model = request.export()
     print(f"{describe(model)}; {request.format}: {request.out}")
     return 0
@@ -262,7 +263,7 @@ def run_export(arguments: Sequence[str]) -> int:
 
 def run_import(arguments: Sequence[str]) -> int:
     """Make a run of other people's model."""
-    request = tyro.cli(Import, prog="python -m train import", description=IMPORT_USAGE, args=list(arguments))
+    request = parse(Import, prog="python -m train import", description=IMPORT_USAGE, arguments=arguments)
     model = request.import_()
     print(f"{describe(model)}; run: {request.run}")
     return 0

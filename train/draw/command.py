@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
+from manifests.command_line import parse
 from manifests.places import Place
 from manifests.store import write_bytes
 from train.draw.ascent import Ascent, ascend
@@ -84,6 +83,6 @@ class Draw:
 
 def run_draw(arguments: Sequence[str]) -> int:
     """Draw by the newest checkpoint of a run."""
-    request = tyro.cli(Draw, prog="python -m train draw", description=DRAW_USAGE, args=list(arguments))
+    request = parse(Draw, prog="python -m train draw", description=DRAW_USAGE, arguments=arguments)
     print(request.draw())
     return 0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import tyro
 
+from manifests.command_line import parse
 from manifests.places import Place
 from train.search.approximate import NEEDED_FROM
 from train.search.build import Built, Recipe, build_index
@@ -134,8 +135,8 @@ def run_search(arguments: Sequence[str]) -> int:
 
 
 def _index(arguments: list[str]) -> int:
-    request = tyro.cli(
-        IndexRequest, prog="python -m train search index", description=INDEX_USAGE, args=arguments
+    request = parse(
+        IndexRequest, prog="python -m train search index", description=INDEX_USAGE, arguments=arguments
     )
     built = build_index(request.recipe())
     for line in built.bad:
@@ -145,8 +146,8 @@ def _index(arguments: list[str]) -> int:
 
 
 def _query(arguments: list[str]) -> int:
-    request = tyro.cli(
-        QueryRequest, prog="python -m train search query", description=QUERY_USAGE, args=arguments
+    request = parse(
+        QueryRequest, prog="python -m train search query", description=QUERY_USAGE, arguments=arguments
     )
     for hit in request.hits():
         print(json.dumps(hit.as_json()) if request.json else line_of(hit))
@@ -156,8 +157,8 @@ def _query(arguments: list[str]) -> int:
 def _serve(arguments: list[str]) -> int:
     from train.search.server.app import serve
 
-    settings = tyro.cli(
-        ServeSettings, prog="python -m train search serve", description=SERVE_USAGE, args=arguments
+    settings = parse(
+        ServeSettings, prog="python -m train search serve", description=SERVE_USAGE, arguments=arguments
     )
     serve(settings)
     return 0
