@@ -1,11 +1,13 @@
 """One process at a time in a dataset: by a lock of the kernel here, by an object of a store elsewhere.
 
 The kernel frees a lock with the process that held it. An object stays: it says whose it is, by a number that
-the owner keeps in its work folder too, so that who goes on there after a kill finds the dataset his own.
+the owner keeps in its work folder too, so that who goes on there after a kill finds the dataset his own. Of a
+work folder elsewhere, which anyone may read, the number lies in the user's cache folder on this machine.
 """
 
 import datetime
 import fcntl
+import hashlib
 import json
 import os
 import socket
@@ -18,7 +20,7 @@ from typing import Any, cast
 from upath import UPath
 
 from manifests.protocols import first_line, patiently, store_errors
-from manifests.storage import check_writable, is_local, read_bytes
+from manifests.storage import check_writable, created, is_local, read_bytes
 
 LOCK = "lock"
 OWNER = "owner"
@@ -26,15 +28,24 @@ OWNER = "owner"
 
 @contextmanager
 def held(dataset: Path, work: Path | None = None) -> Iterator[None]:
-    """Hold a dataset for this process alone; `work` is a folder of this machine that the next run will have,
-    too. Raises ValueError where another process has it."""
+    """Hold a dataset, and its work folder, for this process alone; `work` is a folder that the next run will
+    have, too. Raises ValueError where another process has them."""
+    mine = work if work is None or is_local(work) else notes_on(work)
+    own = dataset / "work" if is_local(dataset) else mine
+    there = [place for place in (dataset / "work", work) if place and not is_local(place)]
     with ExitStack() as stack:
-        own = dataset / "work" if is_local(dataset) else work
-        for folder in {folder for folder in (own, work) if folder}:
+        for folder in {folder for folder in (own, mine) if folder}:
             stack.enter_context(_held_here(folder, dataset))
-        if not is_local(dataset):
-            stack.enter_context(_held_in_store(dataset, work))
+        for place in dict.fromkeys(there):
+            stack.enter_context(_held_in_store(place, dataset, work, mine))
         yield
+
+
+def notes_on(work: Path) -> Path:
+    """Return the folder of this machine that says which work folders elsewhere are this user's."""
+    cache = os.environ.get("XDG_CACHE_HOME")
+    name = hashlib.sha256(str(work).encode()).hexdigest()[:16]
+    return (Path(cache) if cache else Path.home() / ".cache") / "openwit" / "work" / name
 
 
 @contextmanager
@@ -49,9 +60,9 @@ def _held_here(folder: Path, dataset: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _held_in_store(dataset: Path, work: Path | None) -> Iterator[None]:
-    check_writable(dataset, "dataset")
-    owner, lock = _owner(work), dataset / "work" / LOCK
+def _held_in_store(place: Path, dataset: Path, work: Path | None, mine: Path | None) -> Iterator[None]:
+    check_writable(place, "dataset")
+    owner, lock = _owner(mine), place / LOCK
     note = owner | {
         "host": socket.gethostname(),
         "process": os.getpid(),
@@ -62,10 +73,10 @@ def _held_in_store(dataset: Path, work: Path | None) -> Iterator[None]:
         there = json.loads(read_bytes(lock))
         # Ours: of an earlier run in this work folder, or of this one, whose answer was lost.
         if there["owner"] != owner["owner"]:
-            place = f" with --work {there['work']}" if there["work"] else ""
+            found = f" with --work {there['work']}" if there["work"] else ""
             raise ValueError(
                 f"another build is at work in {dataset}: process {there['process']} of {there['host']} since "
-                f"{there['since']}. Next: wait, or go on there{place}; where that is gone, remove {lock}"
+                f"{there['since']}. Next: wait, or go on there{found}; where that is gone, remove {lock}"
             )
     try:
         yield
@@ -75,7 +86,7 @@ def _held_in_store(dataset: Path, work: Path | None) -> Iterator[None]:
 
 
 def _owner(work: Path | None) -> dict[str, Any]:
-    """Return the number by which the owner of a work folder is known."""
+    """Return the number by which the owner of a work folder is known, by its folder of this machine."""
     fresh = {"owner": uuid.uuid4().hex}
     if work is None:
         return fresh
@@ -87,15 +98,11 @@ def _owner(work: Path | None) -> dict[str, Any]:
 
 
 def _created(lock: Path, data: bytes) -> bool:
-    """Write a lock where there is none, as one step of the store; return whether it was written."""
-    fs, place = cast(UPath, lock).fs, cast(UPath, lock).path
+    """Write a lock where there is none; return whether it was written."""
     try:
-        patiently(lambda: fs.pipe_file(place, data, mode="create"))
-    except FileExistsError:
-        return False
+        return created(lock, data)
     except store_errors() as error:
         raise ValueError(
             f"dataset: nothing can be written to {lock.parent.parent}: {first_line(error)}. "
             "Next: check its name, the credentials and what they allow"
         ) from error
-    return True

@@ -8,16 +8,30 @@ here: writing whole files, parquet, copies, removal. What each store needs: `pro
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from upath import UPath
 
 from manifests.protocols import COPYING_STORES, OBJECT_STORES, WEB, options_of, patiently
+
+# The type of a place in signatures that are looked at as a program runs, as Beam does: there an UPath is no
+# Path, though it stands in for one.
+if TYPE_CHECKING:
+    Anywhere = Path
+else:
+    Anywhere = Path | UPath
+
+# Small requests to a store wait nearly all of their time.
+NUM_THREADS = 32
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 # s3fs would hold ten parts of 50 MiB each of an upload.
 _UPLOAD_OPTIONS = {"s3": {"chunksize": 16 << 20, "max_concurrency": 4}}
@@ -65,6 +79,28 @@ def make_folder(folder: Path) -> None:
         _remote(folder).fs.makedirs(_remote(folder).path, exist_ok=True)
 
 
+def files_below(folder: Path) -> list[Path]:
+    """Return all files in a folder and below it, in order; none where it is not there."""
+    if is_local(folder):
+        return sorted(path for path in folder.rglob("*") if path.is_file())
+    remote = _remote(folder)
+    names = (
+        str(name).removeprefix(remote.path).strip("/")
+        for name in patiently(lambda: remote.fs.find(remote.path))
+    )
+    return [folder / name for name in sorted(names) if name]
+
+
+def for_each(do: Callable[[Item], Result], items: Iterable[Item], at: Path) -> Iterator[Result]:
+    """Yield what `do` returns for each item, in order: one after the other for files of this machine, many at
+    once where they lie elsewhere (`at`)."""
+    if is_local(at):
+        yield from map(do, items)
+        return
+    with ThreadPoolExecutor(NUM_THREADS, thread_name_prefix="store") as threads:
+        yield from threads.map(do, items)
+
+
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Give a path on this machine to write to; on success the file is at `path`, on error nothing is.
@@ -87,6 +123,29 @@ def written_whole(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def created(path: Path, data: bytes) -> bool:
+    """Write a file elsewhere where there is none, as one step of the store; return whether it was written. An
+    answer that was lost may say that it was not: see what is there. hdfs:// has no such step."""
+    fs, place = _remote(path).fs, _remote(path).path
+    try:
+        patiently(lambda: fs.pipe_file(place, data, mode="create"))
+    except FileExistsError:
+        return False
+    return True
+
+
+@contextmanager
+def here(path: Path) -> Iterator[Path]:
+    """Give a file on this machine: itself, or for as long as it is needed a copy."""
+    if is_local(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="openwit-") as folder:
+        copy = Path(folder) / path.name
+        patiently(lambda: _remote(path).fs.get_file(_remote(path).path, str(copy)))
+        yield copy
 
 
 def upload(source: Path, to: Path) -> None:

@@ -48,6 +48,13 @@ def write_table(path: Path, table: pa.Table) -> None:
         write_parquet(table, temporary)
 
 
+def parquet_bytes(table: pa.Table) -> bytes:
+    """Return what `write_table` would write."""
+    sink = pa.BufferOutputStream()
+    write_parquet(table, sink)
+    return bytes(sink.getvalue())
+
+
 def write_parquet(table: pa.Table, where: Any) -> None:
     """Write a table to a path or a sink in the one way that all of a dataset's tables are written."""
     pq.write_table(table, where, compression="zstd", row_group_size=10_000)

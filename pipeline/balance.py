@@ -13,8 +13,8 @@ from pathlib import Path
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from manifests.storage import Anywhere, read_table
 from manifests.store import write_table
 from pipeline.blocks import GroupBlocks, num_buckets_for, split, unpack
 from pipeline.parts import Part, parts_in
@@ -97,7 +97,7 @@ def find_caps(parts: list[Part], pool: Pool, max_pairs: np.ndarray, out: Path, r
 
 def read_caps(folder: Path, pool: Pool, max_pairs: int) -> Caps:
     """Read what `find_caps` wrote."""
-    limits = pq.read_table(folder / "caps.parquet", columns=["limit"])["limit"].to_numpy()
+    limits = read_table(folder / "caps.parquet", columns=["limit"])["limit"].to_numpy()
     return Caps(limits, pool, max_pairs)
 
 
@@ -159,7 +159,7 @@ def _count(part: Part, pool: Pool, num_buckets: int) -> Iterator[tuple[int, byte
     yield from split(pa.table(columns, schema=COUNT_SCHEMA), query_ids % num_buckets)
 
 
-def _write_counts(group: tuple[int, Iterable[bytes]], out: Path) -> str:
+def _write_counts(group: tuple[int, Iterable[bytes]], out: Anywhere) -> str:
     bucket, blocks = group
     name = f"{bucket:05d}"
     grouped = unpack(blocks, sort_by="query_id").group_by(["query_id", "source"])
@@ -176,7 +176,7 @@ def _low_hits(part: Part, pool: Pool, bounds: np.ndarray, num_buckets: int) -> I
     yield from split(pa.table(columns, schema=HIT_SCHEMA), hits.query_ids % num_buckets)
 
 
-def _write_limits(group: tuple[int, Iterable[bytes]], max_pairs: np.ndarray, out: Path) -> str:
+def _write_limits(group: tuple[int, Iterable[bytes]], max_pairs: np.ndarray, out: Anywhere) -> str:
     bucket, blocks = group
     name = f"{bucket:05d}"
     write_table(out / f"{name}.parquet", limits_of(unpack(blocks, sort_by="priority"), max_pairs))

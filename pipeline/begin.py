@@ -13,11 +13,13 @@ from filters.queries import queries_sha256
 from manifests.dates import now
 from manifests.locks import held
 from manifests.schema import SCHEMA_VERSION
+from manifests.storage import make_folder
 from manifests.store import MANIFEST_NAME, read_manifest, write_bytes
 from pipeline.changed import Rerun, compare, flat, take_over, undo
 from pipeline.config import BuildConfig, RunOptions
 from pipeline.fetch.peer import check_engine
 from pipeline.job import BEGUN, Job, config_as_json
+from pipeline.reach import check_reach
 from pipeline.records import Query
 from pipeline.references import references_of
 from pipeline.score import check_scores
@@ -39,16 +41,17 @@ def begun(config: BuildConfig, options: RunOptions) -> Iterator[Job]:
     check_scores(config.scores)
     read_do_not_fetch(config.fetch.do_not_fetch)
     references_of(config.dedup)  # so is a path that is not there
+    check_reach(config, options)
     queries = read_terms(Path(config.queries), config.match_mode)
     work = options.work_folder
     try:
-        work.mkdir(parents=True, exist_ok=True)
+        make_folder(work)
     except OSError as error:
         flag, place = ("work", options.work) if options.work else ("dataset", options.dataset)
         raise ValueError(
             f"{flag}: {place} cannot be made ({error.strerror}): give another --{flag}"
         ) from error
-    with held(options.dataset, options.work):
+    with held(options.dataset, options.held_work):
         _begin_or_go_on(config, options, queries)
         yield Job(config, replace(options, dataset=options.grows_at), queries)
 

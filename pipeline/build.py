@@ -9,14 +9,13 @@ goes on with the parts that are missing. So the same command, after a crash or a
 bytes.
 """
 
-import shutil
 import time
 from pathlib import Path
 
 from manifests.checks import funnel_mismatches
 from manifests.report import write_report
 from manifests.schema import Manifest
-from manifests.storage import is_local, remove_folder
+from manifests.storage import remove_folder
 from manifests.store import MANIFEST_NAME, clear_cut_short, read_manifest
 from manifests.transfer import transfer
 from pipeline import coverage, finish
@@ -110,16 +109,17 @@ def fetch(job: Job, out: Path) -> None:
     # All rounds stage into one folder; the names of their units tell them apart.
     tallies = out / f"tally-{time.time_ns()}"
     units = job.parts("selected")
-    missing = [unit for unit in units if not Part(out, unit.name).path.exists()]
+    there = {part.name for part in parts_in(out)}
+    missing = [unit for unit in units if unit.name not in there]
     check_contact(missing, job.config, job.network)
-    names = [unit.name for unit in units]
+    names = [unit.name for unit in missing]
     stage = FetchUnits(
         names, job.folder("selected"), out, job.config, job.network, tallies, job.options.workers
     )
     live = LiveFetch(tallies)
     with shown("fetched", " pairs", sum_of(missing), live.num_done, job.options.quiet, live.note):
         run(stage, job.options.workers, job.options.cluster)
-    shutil.rmtree(tallies, ignore_errors=True)
+    remove_folder(tallies)
 
 
 def score(job: Job, out: Path) -> None:
@@ -200,8 +200,8 @@ def selected_parts(job: Job) -> list[Part]:
 
 
 def hand_over(job: Job, dataset: Path) -> Manifest:
-    """Copy the dataset to where it belongs, where that is not on this machine; return its manifest."""
-    if not is_local(dataset):
+    """Copy the dataset to where it belongs, where it was built on this machine; return its manifest."""
+    if job.options.dataset != dataset:
         transfer(job.options.dataset, dataset, job.options.work_folder / "transferred.txt")
         remove_folder(job.options.dataset)
     return read_manifest(dataset)

@@ -5,12 +5,13 @@ settings stays; from there on everything is made anew. Where several rounds fetc
 all of the round before it.
 """
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from manifests.storage import link_or_copy
+from manifests.storage import files_below, for_each, link_or_copy
 from pipeline.parts import Part, parts_in
 
 # Once a round are those from demand to kept.
@@ -184,28 +185,25 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def undo(rerun: Rerun, work: Path, dataset: Path) -> None:
     """Remove what must be made again of an unfinished dataset. A run that was cut short here leaves a build
     of the old configuration, in which phases have not ended."""
-    gone = [path for path in _files(work) if not rerun.keeps(path.relative_to(work).as_posix())]
-    gone += [path for folder in PUBLISHED for path in sorted((dataset / folder).glob("*")) if rerun.again]
+    gone = [path for path in files_below(work) if not rerun.keeps(path.relative_to(work).as_posix())]
+    gone += [path for folder in PUBLISHED for path in files_below(dataset / folder) if rerun.again]
     # Marks first: a phase without all of its parts must not seem to have ended.
-    for path in sorted(gone, key=lambda path: not path.name.startswith("_done")):
-        path.unlink()
+    for marks in (True, False):
+        those = [path for path in gone if path.name.startswith("_done") is marks]
+        deque(for_each(lambda path: path.unlink(missing_ok=True), those, work), maxlen=0)
 
 
 def take_over(rerun: Rerun, work: Path, to: Path) -> None:
     """Give another build what stays of this one's work, by links where that can be; marks come last."""
-    names = [path.relative_to(work).as_posix() for path in _files(work)]
+    names = [path.relative_to(work).as_posix() for path in files_below(work)]
     names = [name for name in names if "/" in name and rerun.keeps(name) and _is_whole(name)]
     for name in sorted(names, key=lambda name: name.rpartition("/")[2].startswith("_done")):
         link_or_copy(work / name, to / name)
-
-
-def _files(work: Path) -> list[Path]:
-    return sorted(path for path in work.rglob("*") if path.is_file())
 
 
 def _is_whole(name: str) -> bool:
     """Leave out what is written to in place: journals of searches, tallies, files under temporary names."""
     words = name.split("/")
     known = words[0].partition("-")[0] in (*PHASES, "references")
-    in_place = name.endswith(".answers.jsonl") or any(word.startswith(("tally-", ".")) for word in words)
+    in_place = any(word.endswith(".answers.jsonl") or word.startswith(("tally-", ".")) for word in words)
     return known and not in_place

@@ -10,6 +10,7 @@ import pyarrow as pa
 from filters.reasons import Drop, Reason
 from filters.sampling import priority
 from filters.words import words_of
+from manifests.storage import Anywhere
 from manifests.store import write_table
 from pipeline.blocks import GroupBlocks, split, unpack
 from pipeline.parts import REJECTIONS, Part
@@ -77,7 +78,7 @@ def find_common(group: tuple[int, Iterable[bytes]], max_urls: int) -> Iterator[t
         yield int(hashes[place]), int(counts[place])
 
 
-def drop_common(name: str, common: dict[int, int], folder: Path, max_urls: int, stage: str) -> str:
+def drop_common(name: str, common: dict[int, int], folder: Anywhere, max_urls: int, stage: str) -> str:
     """Rewrite a part without common captions, and say why they are gone; leave a part without them alone.
 
     What a killed run has rewritten has none left, and is not touched again.

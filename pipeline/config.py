@@ -144,9 +144,10 @@ class RunOptions:
     dataset: Place
     """Where the dataset goes: a directory, or s3://bucket/name, gs://, az://, hdfs://. The same command goes
     on where it stopped."""
-    work: Path | None = None
-    """Folder of this machine for the build's own files, which the dataset's work/ holds otherwise: needed
-    where the dataset lies elsewhere. May be deleted once the dataset is there."""
+    work: Place | None = None
+    """Folder for the build's own files, which the dataset's work/ holds otherwise. Of a dataset in a store: a
+    folder of this machine, or for workers on others one in a store, too. May be deleted once the dataset is
+    there."""
     config: Literal["same", "changed"] = "same"
     """Settings of an unfinished dataset. same: those that it was begun with. changed: others; it is said
     which phases must run again, and they do."""
@@ -159,7 +160,7 @@ class RunOptions:
     """Which of Beam's runners works. direct: this machine, or pools on several."""
     clusters: ClusterFlags = field(default_factory=Clusters)
     shared_disk: bool = False
-    """All workers of a cluster see the dataset's and the work folder's path as this machine does."""
+    """All workers of a cluster find what is named by a path of this machine under the same path."""
     connect_to: tuple[str, ...] = ()
     """HOST=ADDRESS:PORT, as curl's --connect-to: where names are really served (*.HOST for a whole
     domain). Only these may lie on addresses that are not public."""
@@ -172,11 +173,7 @@ class RunOptions:
         require(self.workers >= 1, self.workers, "workers must be >= 1")
         self.cluster.flags(self.workers)  # settings of a runner that are wrong are found here
         check_writable(self.dataset, "dataset")
-        if self.work is None and not is_local(self.dataset):
-            raise ValueError(
-                f"dataset: {self.dataset} is not on this machine, where a build works on files of its own. "
-                "Next: give --work DIR, with room for twice the pictures"
-            )
+        self._check_work()
         for entry in self.connect_to:
             host, _, address = entry.partition("=")
             require(
@@ -187,15 +184,31 @@ class RunOptions:
 
         self._check_disk()
 
+    def _check_work(self) -> None:
+        """Refuse a work folder that is not where the build could use it."""
+        if self.work is None and not is_local(self.dataset) and not self.cluster.remote:
+            raise ValueError(
+                f"dataset: {self.dataset} is not on this machine, where a build works on files of its own. "
+                f"Next: give --work DIR, with room for twice the pictures, or --work {self.dataset / 'work'} "
+                "for workers on other machines"
+            )
+        if self.work is not None and not is_local(self.work):
+            check_writable(self.work, "work")
+            if is_local(self.dataset):
+                raise ValueError(
+                    f"work: {self.work} is in a store, and {self.dataset} is not: workers write into it from "
+                    "wherever they are. Next: --dataset in a store, or --work DIR"
+                )
+
     def _check_disk(self) -> None:
         """Refuse workers that would look for the work folder on disks of their own."""
-        if not self.cluster.remote:
+        if not self.cluster.remote or not is_local(self.work_folder):
             return
         where = f"{self.work_folder} on this machine's disk, which the workers of {self.runner}"
         if not self.shared_disk:
             raise ValueError(
-                f"shared-disk: {where} would not see. Next: --dataset (or --work) on a disk that all "
-                "mount at the same path, and --shared-disk"
+                f"shared-disk: {where} would not see. Next: --dataset (and --work) in a store, or on a disk "
+                "that all mount at the same path, and --shared-disk"
             )
         if not self.work_folder.is_absolute():
             raise ValueError(f"shared-disk: {where} find by its whole path only. Next: begin it with /")
@@ -212,11 +225,18 @@ class RunOptions:
 
     @property
     def work_folder(self) -> Path:
-        """Where the build's own files lie; always on this machine."""
+        """Where the build's own files lie."""
         return self.work or self.dataset / "work"
 
     @property
+    def held_work(self) -> Path | None:
+        """The work folder that is held beside the dataset: one that was given, or lies in a store."""
+        return self.work if is_local(self.work_folder) else self.work_folder
+
+    @property
     def grows_at(self) -> Path:
-        """Where the dataset is built: where it belongs, or, until it is whole, in the work folder."""
-        local = is_local(self.dataset)
-        return self.dataset if local else self.work_folder / "finished" / name_of(self.dataset)
+        """Where the dataset is built: where it belongs, or, of one that a build on this machine's disks makes
+        for a store, in the work folder until it is whole."""
+        if is_local(self.dataset) or not is_local(self.work_folder):
+            return self.dataset
+        return self.work_folder / "finished" / name_of(self.dataset)

@@ -7,10 +7,13 @@ from pathlib import Path
 import apache_beam as beam
 import pyarrow as pa
 
+from manifests.storage import Anywhere
+from pipeline.attempts import new_attempt, write_once
 from pipeline.limits import Network
-from pipeline.parts import Part, column_set, write_part
+from pipeline.parts import Part, column_set
 from pipeline.records import CANDIDATE_SCHEMA, Candidate, Query, Rejection, to_table
 from pipeline.sources import Sources
+from pipeline.sources.journal import forget
 
 JOURNAL = ".answers.jsonl"
 
@@ -57,20 +60,20 @@ def _groups(sources: Sources, queries: Sequence[Query]) -> list[UnitGroup]:
 
 
 def read_units(
-    group: UnitGroup, sources: Sources, queries: Sequence[Query], network: Network, out: Path
+    group: UnitGroup, sources: Sources, queries: Sequence[Query], network: Network, out: Anywhere
 ) -> list[str]:
     """Read the units of a group that have no part yet, and write their parts."""
     source = sources.by_name()[group.source]
     for unit in group.units:
         part = Part(out, f"{group.source}-{unit}")
         if not part.path.exists():
-            journal = out / f"{part.name}{JOURNAL}"
+            journal, attempt = out / f"{part.name}{JOURNAL}", new_attempt(out, part.name)
             blocks, rejections = gather(source.read(unit, queries, replace(network, journal=journal)))
             candidates = pa.concat_tables(blocks)
             named = column_set(candidates, "source") | {rejection.source for rejection in rejections}
             assert named <= {group.source}, f"source {group.source} calls itself {named}"
-            write_part(out, part.name, candidates, rejections)
-            journal.unlink(missing_ok=True)
+            write_once(out, part.name, attempt, candidates, rejections)
+            forget(journal)
     return [f"{group.source}-{unit}" for unit in group.units]
 
 

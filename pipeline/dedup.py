@@ -15,10 +15,10 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from filters.colours import agree
 from filters.near import Row, near_values, rows_for
+from manifests.storage import Anywhere, read_table
 from manifests.store import write_table
 from pipeline.blocks import GroupBlocks, mix64, num_buckets_for, split, unpack
 from pipeline.config import Dedup
@@ -164,7 +164,7 @@ def _hash_blocks(part: Part, columns: list[str], num_buckets: int) -> Iterator[t
 
 
 def equal_prints(
-    group: tuple[int, Iterable[bytes]], same: str, max_difference: int | None, out: Path
+    group: tuple[int, Iterable[bytes]], same: str, max_difference: int | None, out: Anywhere
 ) -> pa.Table:
     """Write the copies among pictures of equal hash or bytes; return the best picture of each, and where
     their colours differ, the best of each colouring."""
@@ -204,14 +204,14 @@ def _first_alike(
 
 
 def first_pictures(
-    group: tuple[int, Iterable[bytes]], out: Path, num_buckets: int
+    group: tuple[int, Iterable[bytes]], out: Anywhere, num_buckets: int
 ) -> Iterator[tuple[int, bytes]]:
     """Put its picture to the first hash of each pair; yield the pairs by the bucket of the second."""
     pairs = _with_pictures(group, out, "first")
     yield from split(pairs, bucket_of(pairs["second"].to_numpy(), num_buckets))
 
 
-def second_pictures(group: tuple[int, Iterable[bytes]], max_difference: int | None, out: Path) -> str:
+def second_pictures(group: tuple[int, Iterable[bytes]], max_difference: int | None, out: Anywhere) -> str:
     """Put its picture to the second hash of each pair, and write which is a copy of which."""
     copies = []
     pairs = _with_pictures(group, out, "second")
@@ -233,7 +233,7 @@ def _with_pictures(group: tuple[int, Iterable[bytes]], out: Path, side: str) -> 
     """Return the pairs with the columns of the pictures of that hash: a row for each of several."""
     bucket, blocks = group
     pairs = unpack(blocks, sort_by=side)
-    pictures = pq.read_table(_distinct(out, bucket), columns=["phash", *_OF_A_COPY])
+    pictures = read_table(_distinct(out, bucket), columns=["phash", *_OF_A_COPY])
     hashes, asked = pictures["phash"].to_numpy(), pairs[side].to_numpy()
     first = np.searchsorted(hashes, asked, "left")
     counts = np.searchsorted(hashes, asked, "right") - first

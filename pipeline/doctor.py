@@ -64,7 +64,7 @@ class DoctorRequest:
     """A host (or a whole URL) to measure: the clock against its own, and how fast it gives."""
     dataset: Place = Path("runs")
     """Where datasets are to be written: a folder, or s3://bucket/name."""
-    work: Path | None = None
+    work: Place | None = None
     """Where a build's own files are to lie, as for build."""
     names: tuple[str, ...] = NAMES
     """Names to look up."""
@@ -86,8 +86,11 @@ def examine(request: DoctorRequest) -> Iterator[Finding]:
         yield from check_disk(request.dataset)
     else:
         yield from check_store(request.dataset)
+    if request.work and not is_local(request.work):
+        yield from check_store(request.work)
     if request.work or not is_local(request.dataset):
-        yield from check_disk(request.work or Path())
+        at = request.work if request.work and is_local(request.work) else Path(tempfile.gettempdir())
+        yield from check_disk(at if request.work else Path())
     yield check_processors(request.workers)
     yield check_memory(request.workers)
     yield check_loops(looks.COMPILED is not None)

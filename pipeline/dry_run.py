@@ -25,6 +25,7 @@ from apache_beam.transforms.environments import (
     ExternalEnvironment,
 )
 
+from manifests.storage import is_local, location, remove_folder
 from pipeline.balance import CountPerQuery, RankHits
 from pipeline.blocks import GroupBlocks
 from pipeline.clusters import Direct
@@ -35,6 +36,7 @@ from pipeline.fetch.stage import FetchUnits
 from pipeline.limits import Network
 from pipeline.match import MatchCandidates
 from pipeline.pool import EVERY, Caps, Pool
+from pipeline.reach import check_reach
 from pipeline.records import Query
 from pipeline.rejected import GatherRejections
 from pipeline.runners import options_of
@@ -78,8 +80,11 @@ def dry_run(config: BuildConfig, options: RunOptions) -> Iterator[str]:
     yield f"runner      {options.runner}, {options.workers} workers"
     yield f"options     {shlex.join(options.cluster.flags(options.workers))}"
     yield f"workers are {_described(environment)}"
+    yield f"work folder {_described_work(options)}"
+    check_reach(config, options)
     found = []
-    for checked in check_phases(config, environment, beam_options):
+    in_store = not is_local(options.work_folder)
+    for checked in check_phases(config, environment, beam_options, in_store=in_store):
         found.append(checked)
         yield str(checked)
     if bad := [checked.phase for checked in found if checked.faults]:
@@ -100,12 +105,15 @@ def environment_of(options: RunOptions) -> Environment:
 
 
 def check_phases(
-    config: BuildConfig, environment: Environment, options: PipelineOptions
+    config: BuildConfig, environment: Environment, options: PipelineOptions, *, in_store: bool = False
 ) -> Iterator[Checked]:
-    """Yield what is found in every phase of a build of this configuration."""
+    """Yield what is found in every phase of a build of this configuration, whose work may lie in a store."""
     with tempfile.TemporaryDirectory() as name:
-        for phase, transform in phases(config, Path(name)):
+        # The store that needs no network: this process's memory.
+        folder = location(f"memory:/{name}") if in_store else Path(name)
+        for phase, transform in phases(config, folder):
             yield check(phase, transform, environment, options)
+        remove_folder(folder)
 
 
 def phases(config: BuildConfig, folder: Path) -> Iterator[tuple[str, beam.PTransform]]:
@@ -158,6 +166,15 @@ def _described(environment: Environment) -> str:
     if isinstance(environment, ExternalEnvironment):
         return f"of the pool at {environment.url} ({common_urns.environments.EXTERNAL.urn})"
     return "processes of this machine"
+
+
+def _described_work(options: RunOptions) -> str:
+    work = options.work_folder
+    if not is_local(work):
+        return f"{work}, in a store: workers need its package and credentials"
+    if options.cluster.remote:
+        return f"{work}, on a disk that all workers mount"
+    return f"{work}"
 
 
 def _environment_faults(proto: Any, environment: Environment) -> Iterator[str]:

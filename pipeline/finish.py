@@ -21,12 +21,12 @@ from manifests.schema import (
     SourceRecord,
     StageCount,
 )
+from manifests.storage import name_of, read_bytes
 from manifests.store import content_hash, record_file, write_bytes, write_manifest, write_table
 from pipeline.fetch.pixels import thumbnail
 from pipeline.parts import Part, parts_in
 from pipeline.records import Query
 from pipeline.rejected import samples_of
-from pipeline.shards import read_staged
 from pipeline.sources import Sources
 
 # The stages in the order of the funnel.
@@ -81,8 +81,10 @@ def _add_thumbnails(copies: list[Row], fetched: Path) -> None:
             return
         for row in part.rows(["url", "caption", "unit", "offset", "num_bytes"]).to_pylist():
             if sample := wanted.pop((row["url"], row["caption"]), None):
-                with (fetched / f"{row['unit']}.tar").open("rb") as tar:
-                    sample["thumbnail"] = thumbnail(read_staged(row, tar))
+                stop = row["offset"] + row["num_bytes"]
+                sample["thumbnail"] = thumbnail(
+                    read_bytes(fetched / f"{row['unit']}.tar", row["offset"], stop)
+                )
 
 
 def write_sizes(shards: Sequence[Shard], dataset: Path) -> FileRecord:
@@ -122,7 +124,7 @@ def publish(
     assert num_pairs == stages[-1].num_out, (num_pairs, stages[-1])
     dates = dates_of(dataset, begun, shards)
     manifest = Manifest(
-        name=dataset.resolve().name,
+        name=name_of(dataset),
         created_at=dates.finished,
         code_version=f"openwit {importlib.metadata.version('openwit')}",
         config=config,

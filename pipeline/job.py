@@ -10,6 +10,7 @@ import apache_beam as beam
 import numpy as np
 
 from manifests.publishing import next_shard_number
+from manifests.storage import make_folder
 from manifests.store import Dataset, write_bytes
 from pipeline.config import BuildConfig, RunOptions
 from pipeline.limits import Network
@@ -93,7 +94,7 @@ class Job:
             folder = self.folder(name)
             done = folder / f"_done{self.suffix}"
             if not done.exists():
-                folder.mkdir(parents=True, exist_ok=True)
+                make_folder(folder)
                 phase(self, folder)
                 write_bytes(done, b"")
 

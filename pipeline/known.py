@@ -17,7 +17,7 @@ from filters.reasons import Reason
 from filters.sampling import priority
 from filters.urls import canonical_url
 from manifests.schema import Manifest
-from manifests.storage import read_table
+from manifests.storage import Anywhere, read_table
 from manifests.store import write_table
 from pipeline.blocks import GroupBlocks, split, unpack
 from pipeline.parts import IndexPart, Part, index_parts
@@ -106,7 +106,7 @@ def _hashes(part: Part, num_buckets: int) -> Iterator[tuple[int, bytes]]:
     yield from split(pa.table([hashes], schema=KNOWN_SCHEMA), buckets)
 
 
-def _write_hashes(group: tuple[int, Iterable[bytes]], out: Path) -> str:
+def _write_hashes(group: tuple[int, Iterable[bytes]], out: Anywhere) -> str:
     bucket, blocks = group
     hashes = np.unique(unpack(blocks, sort_by="hash")["hash"].to_numpy())
     write_table(_path(out, bucket), pa.table([hashes], schema=KNOWN_SCHEMA))

@@ -20,6 +20,7 @@ from filters.sampling import pair_id, priority
 from filters.text import normalise_caption
 from filters.urls import canonical_url
 from filters.words import words_of
+from manifests.storage import Anywhere
 from manifests.store import write_bytes, write_table
 from pipeline.blocks import GroupBlocks, num_buckets_for, split, unpack
 from pipeline.common import DropCommonCaptions
@@ -156,7 +157,7 @@ def _find(candidate: Row, index: QueryIndex, config: BuildConfig) -> Drop | tupl
     return (address, query_ids) if query_ids else Drop(Reason.NO_QUERY, "no search term in the caption")
 
 
-def drop_repeats(group: tuple[int, Iterable[bytes]], out: Path, known: Known | None = None) -> str:
+def drop_repeats(group: tuple[int, Iterable[bytes]], out: Anywhere, known: Known | None = None) -> str:
     """Keep one pair per URL, the one whose caption stood in the best place, with all searches that found it;
     what repeats it, also with other captions, is dropped, and what an earlier build has asked for."""
     bucket, blocks = group

@@ -1,6 +1,6 @@
 """Parts: the files in which a phase leaves its work, <name>.parquet beside <name>.rejections.parquet."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,11 +9,12 @@ import pyarrow.compute as pc
 
 from filters.sampling import pair_id
 from manifests.schema import ADDED_COLUMNS, INDEX_SCHEMA
-from manifests.storage import num_rows, open_parquet, read_schema, read_table
+from manifests.storage import for_each, is_local, num_rows, open_parquet, read_schema, read_table
 from manifests.store import read_manifest, write_table
 from pipeline.records import Rejection, rejections_table
 
 REJECTIONS = ".rejections.parquet"
+WINNER = b"openwit.attempt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,30 @@ def parts_in(folder: Path) -> list[Part]:
 
 
 def rejection_files(folder: Path) -> list[Path]:
-    """Return the phase's tables of rejections, in the order of their names."""
-    return sorted(folder.glob(f"*{REJECTIONS}"))
+    """Return the phase's tables of rejections, in the order of their names; none of attempts that lost."""
+    found = sorted(folder.glob(f"*{REJECTIONS}"), key=lambda path: path.name)
+    return found if is_local(folder) else of_winners(found)
+
+
+def winner_of(path: Path) -> str:
+    """Return the attempt whose rows these are, where there may have been several (see `attempts`)."""
+    told: bytes = (read_schema(path).metadata or {}).get(WINNER, b"")
+    return told.decode()
+
+
+def of_winners(files: Sequence[Path]) -> list[Path]:
+    """Return tables of rejections without those of attempts that lost. Each attempt has one, so that where a
+    unit has a single one it is the winner's."""
+    by_unit: dict[str, list[Path]] = {}
+    for path in files:
+        by_unit.setdefault(path.name.partition(".")[0], []).append(path)
+    found = []
+    for unit, several in by_unit.items():
+        if len(several) > 1:
+            winner = winner_of(several[0].parent / f"{unit}.parquet")
+            several = [path for path in several if path.name == f"{winner}{REJECTIONS}"]
+        found += several
+    return found
 
 
 def count_rejections(paths: Sequence[Path]) -> dict[tuple[str, str], int]:
@@ -104,7 +127,12 @@ def count_rejections(paths: Sequence[Path]) -> dict[tuple[str, str], int]:
 
 def sum_of(parts: Sequence[Part]) -> int:
     """Return the number of rows in all parts."""
-    return sum(part.num_rows() for part in parts)
+    return sum(numbers_of_rows(parts))
+
+
+def numbers_of_rows(parts: Sequence[Part]) -> Iterator[int]:
+    """Yield the number of rows of each part."""
+    return for_each(lambda part: part.num_rows(), parts, parts[0].folder) if parts else iter(())
 
 
 def column_set(table: pa.Table, name: str) -> set[str]:

@@ -10,18 +10,29 @@ stage are named as Beam's are: `fetch/in`, `fetch/out`, `fetch/dropped/<reason>`
 """
 
 import json
+import math
 import os
 import sys
 import threading
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from tqdm import tqdm
 
+from manifests.protocols import store_errors
+from manifests.storage import is_local, make_folder, read_bytes
+from manifests.store import write_bytes
+
 INTERVAL_S = 0.5
+# A look into a store is a request, or several, that cost time and money.
+INTERVAL_IN_STORES_S = 10.0
+
+Seen = TypeVar("Seen")
 # Where nobody watches, a line now and then says more than thousands in a log.
 INTERVAL_IN_LOGS_S = 60.0
 
@@ -32,12 +43,14 @@ class Tally:
     def __init__(self, folder: Path) -> None:
         self.counts = Counter[str]()
         self.levels = dict[str, int]()
-        self._path = folder / f"{os.getpid()}-{time.time_ns()}.count"
+        self._path = folder / f"{os.getpid()}-{uuid.uuid4().hex}.count"
+        self._interval_s = interval_of(folder)
         self._written_at = 0.0
-        folder.mkdir(parents=True, exist_ok=True)
+        self._writing: threading.Thread | None = None
+        make_folder(folder)
 
     def add(self, name: str, number: int = 1) -> None:
-        """Count so many more; the file follows within half a second."""
+        """Count so many more; the file follows soon."""
         self.counts[name] += number
         self._write_now_and_then()
 
@@ -47,28 +60,72 @@ class Tally:
         self._write_now_and_then()
 
     def _write_now_and_then(self) -> None:
-        if time.monotonic() - self._written_at >= INTERVAL_S:
+        if time.monotonic() - self._written_at < self._interval_s:
+            return
+        if is_local(self._path):
             self.write()
+        elif self._writing is None or not self._writing.is_alive():
+            # A store takes its time, which a fetch has not.
+            self._written_at = time.monotonic()
+            self._writing = threading.Thread(target=self._write, args=(self._told(),), daemon=True)
+            self._writing.start()
 
     def write(self) -> None:
         """Write the file now; a reader never sees a part of it."""
-        temporary = self._path.with_suffix(".tmp")
-        temporary.write_text(json.dumps({**self.counts, **self.levels}))
-        temporary.replace(self._path)
+        if self._writing is not None:
+            self._writing.join()
+        self._write(self._told())
         self._written_at = time.monotonic()
+
+    def _told(self) -> bytes:
+        return json.dumps({**self.counts, **self.levels}).encode()
+
+    def _write(self, told: bytes) -> None:
+        if is_local(self._path):
+            temporary = self._path.with_suffix(".tmp")
+            temporary.write_bytes(told)
+            temporary.replace(self._path)
+            return
+        with suppress(*store_errors()):  # nothing depends on what a person sees
+            write_bytes(self._path, told)
+
+
+def interval_of(folder: Path) -> float:
+    """Return after how long to look into a folder, or to write there, again."""
+    return INTERVAL_S if is_local(folder) else INTERVAL_IN_STORES_S
 
 
 def counts_in(folder: Path) -> Counter[str]:
     """Return the sums of all tallies in a folder."""
     total = Counter[str]()
     for path in folder.glob("*.count"):
-        total.update(json.loads(path.read_text()))
+        total.update(json.loads(read_bytes(path)))
     return total
+
+
+class Looks(Generic[Seen]):
+    """A look into a folder; into one in a store now and then alone, and what was seen is said in between."""
+
+    def __init__(self, look: Callable[[], Seen], folder: Path, first: Seen) -> None:
+        self._look, self._interval_s, self._seen = look, interval_of(folder), first
+        self._elsewhere, self._looked_at = not is_local(folder), -math.inf
+
+    def __call__(self) -> Seen:
+        if self._elsewhere and time.monotonic() - self._looked_at < self._interval_s:
+            return self._seen
+        with suppress(*store_errors() if self._elsewhere else ()):  # nothing depends on what a person sees
+            self._seen = self._look()
+        self._looked_at = time.monotonic()
+        return self._seen
 
 
 def num_files(folder: Path) -> Callable[[], int]:
     """Return a counter of the finished tables in a folder."""
-    return lambda: sum(1 for path in folder.glob("*.parquet") if not path.name.startswith("."))
+
+    def look() -> int:
+        return sum(1 for path in folder.glob("*.parquet") if not path.name.startswith("."))
+
+    return Looks(look, folder, 0)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from filters.sampling import priority
 from manifests.hashing import write_table_hashed
 from manifests.schema import REJECTION_SCHEMA, SAMPLE_SCHEMA, SAMPLES_PER_REASON, FileRecord
-from manifests.storage import num_rows, read_table, remove_folder
+from manifests.storage import Anywhere, for_each, make_folder, num_rows, read_table, remove_folder
 from manifests.store import write_bytes, write_table
 from pipeline.parts import count_rejections, parts_in
 
@@ -48,9 +48,10 @@ def batches_of(files: Sequence[Path], rows_per_table: int, first: int = 0) -> li
     """Cut files of rejections, in their order, into tables of at least so many rows, the first `first`."""
     batches: list[Batch] = []
     batch, num = list[Path](), 0
-    for file in files:
+    numbers = for_each(num_rows, files, files[0]) if files else iter(())
+    for file, number in zip(files, numbers, strict=True):
         batch.append(file)
-        num += num_rows(file)
+        num += number
         if num >= rows_per_table or file is files[-1]:
             batches.append(Batch(f"{first + len(batches):05d}", tuple(batch)))
             batch, num = [], 0
@@ -64,7 +65,7 @@ def gather(
     have each (stage, reason), and tables of samples. `out` holds what is put together; it is emptied before.
     """
     remove_folder(out)
-    out.mkdir(parents=True)
+    make_folder(out)
     batches = batches_of(files, ROWS_PER_TABLE, first)
     if len(batches) > 1:
         run(GatherRejections(batches, dataset, out))
@@ -85,7 +86,7 @@ class GatherRejections(beam.PTransform):
         return begin | "each table" >> beam.Create(self.batches) | "gather" >> gather
 
 
-def gather_rejections(batch: Batch, dataset: Path, out: Path) -> str:
+def gather_rejections(batch: Batch, dataset: Anywhere, out: Anywhere) -> str:
     """Write one table of rejections, its samples and what is known of it."""
     rows = pa.concat_tables(read_table(path, REJECTION_SCHEMA.names) for path in batch.files)
     file = write_table_hashed(dataset, f"rejections/{batch.name}.parquet", rows)

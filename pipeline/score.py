@@ -10,10 +10,11 @@ from filters.image_scores import check_scorer, measure, open_picture
 from filters.onnx_models import PICTURES_PER_BATCH
 from filters.reasons import Drop, Reason
 from manifests.scores import STAGE, number_or_none
+from manifests.storage import Anywhere, here
 from pipeline.config import Scores
 from pipeline.parts import Part, write_part
 from pipeline.records import IMAGE_SCHEMA, reject, to_table
-from pipeline.shards import read_staged
+from pipeline.staged import read_staged
 
 Row = dict[str, Any]
 
@@ -36,13 +37,14 @@ class ScorePictures(beam.PTransform):
         return begin | "each unit" >> beam.Create(self.parts) | "score" >> score
 
 
-def score_unit(part: Part, config: Scores, out: Path) -> str:
+def score_unit(part: Part, config: Scores, out: Anywhere) -> str:
     """Write a unit's pictures with their scores, and the rejections; skip a unit that is there."""
     if Part(out, part.name).path.exists():
         return part.name
     rows = part.rows().to_pylist()
     limits, kept, rejections = config.limits(), [], []
-    with (part.folder / f"{part.name}.tar").open("rb") as staged:
+    tar = part.folder / f"{rows[0]['unit'] if rows else part.name}.tar"
+    with here(tar) as path, path.open("rb") as staged:
         for row, scores in zip(rows, _scores_of(rows, staged, config), strict=True):
             if broken := limits.broken(scores):
                 # No thumbnail: what a score is there to find may be what nobody should be shown.

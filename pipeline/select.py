@@ -11,6 +11,7 @@ import numpy as np
 
 from filters.sampling import priority
 from filters.urls import host_of
+from manifests.storage import Anywhere
 from manifests.store import write_table
 from pipeline.blocks import GroupBlocks, num_buckets_for, split, unpack
 from pipeline.parts import REJECTIONS, Part, sum_of, write_part
@@ -61,7 +62,7 @@ def lanes_of_worker(units: list[str], num_workers: int) -> list[list[str]]:
     return [group for group in dealt if group]
 
 
-def _capped(part: Part, caps: Caps, out: Path, num_cuts: int) -> Iterator[tuple[int, bytes]]:
+def _capped(part: Part, caps: Caps, out: Anywhere, num_cuts: int) -> Iterator[tuple[int, bytes]]:
     table, rejections = caps.accept(part.rows(), CAP)
     write_table(out / f"cap-{part.name}{REJECTIONS}", rejections)
     keys = [
@@ -72,7 +73,7 @@ def _capped(part: Part, caps: Caps, out: Path, num_cuts: int) -> Iterator[tuple[
 
 
 def _write_units(
-    group: tuple[int, Iterable[bytes]], pairs_per_unit: int, out: Path, num_cuts: int, suffix: str
+    group: tuple[int, Iterable[bytes]], pairs_per_unit: int, out: Anywhere, num_cuts: int, suffix: str
 ) -> Iterator[str]:
     key, blocks = group
     table = unpack(blocks, sort_by="pair_id")

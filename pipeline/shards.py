@@ -17,18 +17,19 @@ import msgspec
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from filters.images import sniff_format
 from filters.reasons import Drop, Reason
 from manifests import fetch_times
 from manifests.hashing import HashedFile, write_table_hashed, written_hashed
 from manifests.schema import FETCH_TIME_SCHEMA, INDEX_SCHEMA, Shard
+from manifests.storage import Anywhere, read_table
 from manifests.store import write_bytes, write_table
 from pipeline.blocks import GroupBlocks, bucket_of_hex, num_buckets_for, split, unpack
-from pipeline.parts import REJECTIONS, Part, sum_of, write_part
+from pipeline.parts import REJECTIONS, Part, numbers_of_rows, sum_of, write_part
 from pipeline.pool import Caps, with_chances
 from pipeline.records import KEPT_SCHEMA, reject
+from pipeline.staged import staged_here
 from pipeline.tar import BLOCK, end_tar, header, member
 
 DEDUP, FINAL_CAP = "dedup", "final_cap"
@@ -49,12 +50,12 @@ class KeepBest(beam.PTransform):
         return begin | "each part of pictures" >> beam.Create(self.parts) | "keep the best" >> keep
 
 
-def keep_best(part: Part, verdicts: Path, out: Path) -> str:
+def keep_best(part: Part, verdicts: Anywhere, out: Anywhere) -> str:
     """Write the pictures of one fetched unit that are nobody's copy, and the rejections of the copies."""
-    path = verdicts / f"{part.name}.parquet"
-    verdict_of = {row["pair_id"]: row for row in pq.read_table(path).to_pylist()} if path.exists() else {}
+    rows = part.rows().to_pylist()
+    verdict_of = _verdicts_on(rows[0]["unit"], verdicts) if rows else {}
     kept, rejections = [], []
-    for row in part.rows().to_pylist():
+    for row in rows:
         verdict = verdict_of.get(row["pair_id"])
         if verdict and verdict["kept_key"]:
             drop = Drop(Reason(verdict["reason"]), verdict["detail"])
@@ -64,6 +65,11 @@ def keep_best(part: Part, verdicts: Path, out: Path) -> str:
             kept.append(row | _stands_for(row["caption"], verdict))
     write_part(out, part.name, pa.Table.from_pylist(kept, schema=KEPT_SCHEMA), rejections)
     return part.name
+
+
+def _verdicts_on(unit: str, verdicts: Path) -> dict[str, Row]:
+    path = verdicts / f"{unit}.parquet"
+    return {row["pair_id"]: row for row in read_table(path).to_pylist()} if path.exists() else {}
 
 
 def _stands_for(caption: str, verdict: Row | None) -> Row:
@@ -92,7 +98,7 @@ class OrderByKey(beam.PTransform):
 
 
 def _capped(
-    part: Part, caps: Caps, selection: Caps | None, out: Path, num_buckets: int
+    part: Part, caps: Caps, selection: Caps | None, out: Anywhere, num_buckets: int
 ) -> Iterator[tuple[int, bytes]]:
     pairs = part.rows()
     if selection:
@@ -102,7 +108,7 @@ def _capped(
     yield from split(table, bucket_of_hex(table["key"], num_buckets))
 
 
-def _write_ordered(group: tuple[int, Iterable[bytes]], out: Path) -> str:
+def _write_ordered(group: tuple[int, Iterable[bytes]], out: Anywhere) -> str:
     bucket, blocks = group
     name = f"{bucket:05d}"
     write_part(out, name, unpack(blocks, sort_by="key"), [])
@@ -122,8 +128,8 @@ def plan_shards(parts: list[Part], pairs_per_shard: int, first: int = 0) -> list
     plans: list[ShardPlan] = []
     ranges: list[tuple[Part, int, int]] = []
     room = pairs_per_shard
-    for part in parts:
-        start, num_rows = 0, part.num_rows()
+    for part, num_rows in zip(parts, numbers_of_rows(parts), strict=True):
+        start = 0
         while start < num_rows:
             stop = min(num_rows, start + room)
             ranges.append((part, start, stop))
@@ -150,7 +156,7 @@ class WriteShards(beam.PTransform):
         return begin | "each shard" >> beam.Create(self.plans) | "write" >> write
 
 
-def write_shard(plan: ShardPlan, staged: Path, dataset: Path, records: Path) -> str:
+def write_shard(plan: ShardPlan, staged: Anywhere, dataset: Anywhere, records: Anywhere) -> str:
     """Write a shard's tar, its fetch times, then its index, which says that it is whole, and its record; skip
     a shard that is there."""
     tar, times, index = (
@@ -162,8 +168,12 @@ def write_shard(plan: ShardPlan, staged: Path, dataset: Path, records: Path) -> 
         return plan.name
     (records / f"{plan.name}.json").unlink(missing_ok=True)
     rows = pa.concat_tables(part.rows().slice(start, stop - start) for part, start, stop in plan.ranges)
-    with closing(_StagedTars(staged)) as staged_tars, written_hashed(dataset / tar) as file:
-        offsets = _append_pairs(file, rows, staged_tars)
+    with (
+        staged_here(rows, staged) as (placed, folder),
+        closing(_StagedTars(folder)) as staged_tars,
+        written_hashed(dataset / tar) as file,
+    ):
+        offsets = _append_pairs(file, placed, staged_tars)
     write_table(dataset / times, rows.select(FETCH_TIME_SCHEMA.names))
     shard = Shard(
         tar=file.record(tar),
@@ -259,12 +269,6 @@ class _StagedTars:
     def close(self) -> None:
         for tar in self._open.values():
             tar.close()
-
-
-def read_staged(row: Row, tar: IO[bytes]) -> bytes:
-    """Return the staged picture of a row."""
-    tar.seek(row["offset"])
-    return tar.read(row["num_bytes"])
 
 
 def ending_of(picture: bytes) -> str:

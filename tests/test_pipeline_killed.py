@@ -14,7 +14,7 @@ import pytest
 from pipeline.parts import parts_in
 from pipeline.sample_web.serve import ENDPOINT, serving_world
 from pipeline.sample_web.server import Served
-from pipeline.shards import read_staged
+from pipeline.staged import read_staged
 from tests.small_world import contents
 
 

@@ -43,7 +43,7 @@ def complete(root: Path) -> str | None:
         (root / name).unlink(missing_ok=True)
     if order["do_not_fetch"]:
         add_to_list(location(order["do_not_fetch"]), set(order["lines"]))
-    for work in filter(None, (root / "work", order["work"] and Path(order["work"]))):
+    for work in filter(None, (root / "work", order["work"] and location(order["work"]))):
         _clear(work, staged.name)
     write_report(root)
     (staged / MANIFEST_NAME).unlink()

@@ -42,7 +42,7 @@ class Takedown:
     """A file with any of these, one a line, or a .csv with columns url, domain, page and so on."""
     do_not_fetch: Place | None = None
     """Your own list, for other builds' --fetch.do-not-fetch: gets digests of what was taken down, too."""
-    work: Path | None = None
+    work: Place | None = None
     """The folder in which the dataset was built, where that was not in it: what is left there is removed."""
     dry_run: bool = False
     """Only say how much would be taken down."""

@@ -12,13 +12,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-import pyarrow.parquet as pq
 import uvloop
 
 from filters.do_not_fetch import read_do_not_fetch
 from filters.hashes import check_hash
 from filters.reasons import Drop, Reason
-from manifests.storage import written_whole
+from manifests.storage import read_table, written_whole
+from pipeline.attempts import new_attempt, write_once
 from pipeline.config import BuildConfig
 from pipeline.fetch.answers import Download
 from pipeline.fetch.client import Client, open_client
@@ -27,7 +27,7 @@ from pipeline.fetch.decoders import Decoders
 from pipeline.fetch.pixels import EncodedPicture
 from pipeline.fetch.staging import stage_picture
 from pipeline.limits import Network
-from pipeline.parts import write_part
+from pipeline.parts import parts_in
 from pipeline.progress import INTERVAL_S, Tally
 from pipeline.records import IMAGE_SCHEMA, Rejection, reject, to_table
 from pipeline.tar import end_tar
@@ -54,7 +54,8 @@ def fetch_units(
     <unit>.rejections.parquet. `tally` counts what becomes of the pairs. `workers`: processes that fetch on
     this machine, between which the processors for decoding are shared.
     """
-    missing = [unit for unit in units if not (fetched / f"{unit}.parquet").exists()]
+    there = {part.name for part in parts_in(fetched)}
+    missing = [unit for unit in units if unit not in there]
     if missing:
         # One more than there are processors for: it works while another's answer waits for the loop.
         num_decoders = max(1, (os.cpu_count() or 1) // workers) + 1
@@ -92,8 +93,8 @@ async def _fetch_all(
 
         async def fetch_one(unit: str) -> None:
             async with open_units:
-                rows = pq.read_table(selected / f"{unit}.parquet").to_pylist()
-                await _Unit(unit, rows, fetched, config, client, decoders, tally).fetch()
+                table = await asyncio.to_thread(read_table, selected / f"{unit}.parquet")
+                await _Unit(unit, table.to_pylist(), fetched, config, client, decoders, tally).fetch()
 
         reporter = asyncio.create_task(_report(client, tally))
         async with asyncio.TaskGroup() as tasks:
@@ -141,26 +142,28 @@ class _Unit:
     ) -> None:
         self.name, self.pairs, self.fetched, self.config = name, pairs, fetched, config
         self.client, self.decoders, self.tally = client, decoders, tally
+        self.attempt = new_attempt(fetched, name)
         self.rows: list[Row] = []
         self.rejections: list[Rejection] = []
 
     async def fetch(self) -> None:
         with ExitStack() as stack:
-            path = stack.enter_context(written_whole(self.fetched / f"{self.name}.tar"))
+            path = stack.enter_context(written_whole(self.fetched / f"{self.attempt}.tar"))
             tar = stack.enter_context(path.open("wb"))
             async with asyncio.TaskGroup() as tasks:
                 for number, pair in enumerate(self.pairs):
                     tasks.create_task(self.fetch_pair(number, pair, tar))
             end_tar(tar)
             files = stack.pop_all()
-            # To wait for the disk here would keep all other units waiting.
+            # To wait for the disk, or for a store, would keep all other units waiting.
             await asyncio.to_thread(self.finish, files)
 
     def finish(self, files: ExitStack) -> None:
         """Close the tar, which is whole; then write the tables, that of the rows last."""
         files.close()
         self.rows.sort(key=lambda row: row["pair_id"])
-        write_part(self.fetched, self.name, to_table(self.rows, IMAGE_SCHEMA), self.rejections)
+        rows = to_table(self.rows, IMAGE_SCHEMA)
+        write_once(self.fetched, self.name, self.attempt, rows, self.rejections)
 
     async def fetch_pair(self, number: int, pair: Row, tar: IO[bytes]) -> None:
         await self.decoders.room()
@@ -203,5 +206,5 @@ class _Unit:
         return found if isinstance(found, Drop) else self.client.do_not_fetch.check_bytes(found.body) or found
 
     def stage(self, pair: Row, download: Download, picture: EncodedPicture, tar: IO[bytes]) -> None:
-        row = stage_picture(tar, self.name, pair, picture, self.config.encode.format)
+        row = stage_picture(tar, self.attempt, pair, picture, self.config.encode.format)
         self.rows.append(row | download.facts())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from pipeline.progress import counts_in
+from pipeline.progress import Looks, counts_in, interval_of
 
 WINDOW_S = 10.0
 NUM_ERRORS = 5
@@ -20,19 +20,20 @@ class LiveFetch:
     """The fetch under way: how far it is, and what is to be said of it."""
 
     def __init__(self, tallies: Path) -> None:
-        self._tallies = tallies
+        self._counts = Looks(lambda: counts_in(tallies), tallies, Counter[str]())
+        self._window_s = max(WINDOW_S, 3 * interval_of(tallies))
         self._recent: deque[tuple[float, Counter[str]]] = deque([(time.monotonic(), Counter())])
         self._warned = False
 
     def num_done(self) -> int:
         """Return how many pairs have come to their end."""
-        return num_done(counts_in(self._tallies))
+        return num_done(self._counts())
 
     def note(self) -> str:
         """Return the rates of the last seconds, the success so far and its most frequent errors; warn once,
         on standard error, where names are not resolved."""
-        now, counts = time.monotonic(), counts_in(self._tallies)
-        while len(self._recent) > 1 and now - self._recent[0][0] > WINDOW_S:
+        now, counts = time.monotonic(), self._counts()
+        while len(self._recent) > 1 and now - self._recent[0][0] > self._window_s:
             self._recent.popleft()
         then, before = self._recent[0]
         self._recent.append((now, counts))

@@ -13,8 +13,9 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Sequence
-from contextlib import ExitStack
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,9 @@ from filters.images import ImageHeader
 from filters.looks import greys_32
 from filters.pdq import pdq_of
 from filters.reasons import Drop, Reason
-from manifests.storage import written_whole
+from manifests.storage import is_local, read_table, written_whole
 from manifests.store import write_table
+from pipeline.attempts import new_attempt, write_once
 from pipeline.config import BuildConfig
 from pipeline.fetch import peer_run
 from pipeline.fetch.answers import now
@@ -40,7 +42,6 @@ from pipeline.fetch.robots import USER_AGENT_TOKEN
 from pipeline.fetch.staging import stage_picture
 from pipeline.fetch.words import drop_of_words
 from pipeline.limits import Network
-from pipeline.parts import write_part
 from pipeline.progress import Tally
 from pipeline.records import IMAGE_SCHEMA, Rejection, reject, to_table
 from pipeline.sources import LocalSource
@@ -103,15 +104,26 @@ def fetch_units_by_peer(
     for unit in units:
         if (fetched / f"{unit}.parquet").exists():
             continue
-        pairs = pq.read_table(selected / f"{unit}.parquet").to_pylist()
-        folder = fetched / f".{unit}.img2dataset"
-        shutil.rmtree(folder, ignore_errors=True)  # of a run that was cut short
-        folder.mkdir(parents=True)
+        pairs = read_table(selected / f"{unit}.parquet").to_pylist()
         wanted = [pair for pair in pairs if do_not_fetch.check_url(pair["url"]) is None]
-        if wanted:
-            run_peer(wanted, folder, config, network)
-        _Unit(unit, fetched, config, do_not_fetch, tally).bring_in(pairs, folder)
-        shutil.rmtree(folder)
+        with _room_for(unit, fetched) as folder:
+            if wanted:
+                run_peer(wanted, folder, config, network)
+            _Unit(unit, fetched, config, do_not_fetch, tally).bring_in(pairs, folder)
+
+
+@contextmanager
+def _room_for(unit: str, fetched: Path) -> Iterator[Path]:
+    """Give an empty folder of this machine, on the disk of the work folder where that is here."""
+    if not is_local(fetched):
+        with tempfile.TemporaryDirectory(prefix="openwit-") as name:
+            yield Path(name)
+        return
+    folder = fetched / f".{unit}.img2dataset"
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was cut short
+    folder.mkdir(parents=True)
+    yield folder
+    shutil.rmtree(folder)
 
 
 def run_peer(pairs: list[Row], folder: Path, config: BuildConfig, network: Network) -> None:
@@ -170,6 +182,7 @@ class _Unit:
         self, name: str, fetched: Path, config: BuildConfig, do_not_fetch: DoNotFetch, tally: Tally
     ) -> None:
         self.name, self.fetched, self.config = name, fetched, config
+        self.attempt = new_attempt(fetched, name)
         self.do_not_fetch, self.tally = do_not_fetch, tally
         self.rejections: list[Rejection] = []
 
@@ -178,7 +191,7 @@ class _Unit:
         told, pictures = _read(folder / "out", ENDINGS[self.config.encode.format])
         rows, fetched_at = [], now()
         with ExitStack() as stack:
-            path = stack.enter_context(written_whole(self.fetched / f"{self.name}.tar"))
+            path = stack.enter_context(written_whole(self.fetched / f"{self.attempt}.tar"))
             tar = stack.enter_context(path.open("wb"))
             for pair in pairs:
                 self.tally.add("fetch/in")
@@ -186,11 +199,11 @@ class _Unit:
                 picture = self._judge(pair, found, pictures.get(found["key"]) if found else None)
                 if picture is not None:
                     self.tally.add("image/out")
-                    row = stage_picture(tar, self.name, pair, picture, self.config.encode.format)
+                    row = stage_picture(tar, self.attempt, pair, picture, self.config.encode.format)
                     rows.append(row | {"fetched_at": fetched_at})
             end_tar(tar)
         rows.sort(key=lambda row: row["pair_id"])
-        write_part(self.fetched, self.name, to_table(rows, IMAGE_SCHEMA), self.rejections)
+        write_once(self.fetched, self.name, self.attempt, to_table(rows, IMAGE_SCHEMA), self.rejections)
 
     def _judge(self, pair: Row, told: Row | None, data: bytes | None) -> EncodedPicture | None:
         """Return the picture that is kept, or write down why there is none."""

@@ -10,6 +10,7 @@ import orjson
 import pyarrow as pa
 
 from filters.reasons import Drop, Reason
+from manifests.storage import files_below, here, location
 from pipeline.limits import Network
 from pipeline.records import Candidate, Query, Rejection, reject
 from pipeline.sources.names import names_of
@@ -24,7 +25,8 @@ class Table:
     """Candidates listed in files; folders are searched for tables."""
 
     paths: tuple[str, ...] = ()
-    """Files or folders of parquet, csv, tsv, json, jsonl or txt, a URL a line (but for parquet also .gz)."""
+    """Files or folders, here or in a store, of parquet, csv, tsv, json, jsonl or txt, a URL a line (but for
+    parquet also .gz)."""
     url_column: str = "url"
     caption_column: str = "caption"
     default_caption: str = ""
@@ -60,7 +62,7 @@ class Table:
     def files(self) -> list[Path]:
         """Return the tables in order. Raises ValueError for a path that is none."""
         found: list[Path] = []
-        for path in map(Path, self.paths):
+        for path in map(location, self.paths):
             inside = _tables_below(path) if path.is_dir() else [path]
             if not inside or not all(file.is_file() and file.name.endswith(SUFFIXES) for file in inside):
                 known = ", ".join(SUFFIXES)
@@ -73,6 +75,10 @@ class Table:
     def read(self, unit: str, queries: Sequence[Query], network: Network) -> Iterator[Candidate | Rejection]:
         """Yield the candidates of one file; a row without URL or caption is a Rejection."""
         path, name = self.files()[int(unit)], self.places()[int(unit)]
+        with here(path) as copy:
+            yield from self._read(copy, name)
+
+    def _read(self, path: Path, name: str) -> Iterator[Candidate | Rejection]:
         num_rows = 0
         try:
             for row in read_rows(path, self.url_column):
@@ -116,7 +122,7 @@ class Table:
 def _tables_below(folder: Path) -> list[Path]:
     """Return a folder's tables; a txt is one only where it is named, and notes of somebody otherwise."""
     endings = tuple(ending for ending in SUFFIXES if not ending.startswith(".txt"))
-    return sorted(path for path in folder.rglob("*") if path.name.endswith(endings))
+    return [path for path in files_below(folder) if path.name.endswith(endings)]
 
 
 def extra_of(row: dict[str, Any], names: Sequence[str]) -> str | None:
