@@ -16,6 +16,7 @@ from PIL import Image
 
 from pipeline.build import build
 from pipeline.config import RunOptions
+from pipeline.losses import Losses, num_whole
 from pipeline.pool_server import PoolRequest, serve
 from pipeline.recipes import laptop
 from pipeline.sources import Sources
@@ -197,6 +198,34 @@ def test_a_build_goes_on_with_the_pools_that_are_left(
         assert "goes on with" in lines[0]
     assert (driver.returncode, len(lines)) == (0, 1)
     assert contents(tmp_path / "dataset") == alone
+
+
+@pytest.mark.slow
+def test_a_pool_that_is_back_is_used_again(photos: Path, alone: dict[str, bytes], tmp_path: Path) -> None:
+    with pools(2) as both:
+        driver = start(photos, tmp_path / "dataset", list(both))
+        wait_for(tmp_path / "dataset/work/matched/_done", driver)
+        address, pool = both.popitem()
+        pool.kill()
+        assert driver.stderr is not None
+        assert driver.stderr.readline().startswith(f"build: worker pool {address} does not answer")
+        driver.send_signal(signal.SIGSTOP)
+        again, there = start_pool("--port", address.rpartition(":")[2])
+        driver.send_signal(signal.SIGCONT)
+        said = driver.communicate(timeout=100)[1]
+        end_pool(again)
+    assert (there, driver.returncode, said) == (address, 0, f"build: worker pool {address} is back\n")
+    assert contents(tmp_path / "dataset") == alone
+
+
+def test_only_losses_without_a_new_part_between_them_are_counted(tmp_path: Path) -> None:
+    losses, counts = Losses(), []
+    for number in (0, 0, 1, 1, 1):  # parts that are whole when a worker is lost
+        while num_whole((tmp_path,)) < number:
+            (tmp_path / f"{number}.parquet").touch()
+        losses.count(num_whole((tmp_path,)))
+        counts.append(losses.num_fruitless)
+    assert counts == [1, 2, 1, 2, 3]
 
 
 @pytest.mark.slow
