@@ -20,6 +20,7 @@ def test_two_processes_find_each_other_and_what_they_need(tmp_path: Path) -> Non
 
 
 def look(data: Path, run: Path) -> None:
+    preflight.REDUCED_BYTES = 1 << 20  # what a network takes is not what is looked at here
     lines = Preflight(data=(data,), run=run, num_processes=2, min_reduced_gb_per_s=1e-6).run_checks()
     assert [" rank 0: CPU, all-reduce " in lines[0], " rank 1: CPU, all-reduce " in lines[1]] == [True, True]
 
@@ -48,6 +49,7 @@ def test_a_clock_that_is_off_and_a_slow_device_are_named(tmp_path: Path) -> None
 
 
 def look_at_a_bad_node(data: Path, run: Path) -> None:
+    preflight.REDUCED_BYTES = 1 << 20
     bad = os.environ["RANK"] == "2"
     real = time.time
     preflight.time.time = lambda: real() + 60 * bad  # type: ignore[attr-defined]
