@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -24,9 +24,11 @@ from pipeline.config import BuildConfig, RunOptions
 from pipeline.doctor import DoctorRequest, examine
 from pipeline.dry_run import dry_run
 from pipeline.limits import Fetch
+from pipeline.plan.needs import Rates, needs_of
 from pipeline.plan.predict import Assumed, make_plan
+from pipeline.plan.prices import Prices, costs_of
 from pipeline.plan.sample import Sample
-from pipeline.plan.table import plan_lines
+from pipeline.plan.table import cost_lines, needs_lines, plan_lines
 from pipeline.pool_server import PoolRequest, serve
 from pipeline.queries.build import build_list
 from pipeline.queries.config import QueryListRequest
@@ -70,9 +72,10 @@ PLAN_USAGE = """Predict what a build will find, fetch, take and need, from a sam
 
     python -m pipeline plan laptop --queries terms.txt --common-crawl.paths wat.paths.gz --sample.files 2
     python -m pipeline plan demo --json
+    python -m pipeline plan webimagetext-400m --num-pairs 400000000 --workers 64
 
 Takes a recipe and all flags of build. Reads some files of each bulk source and asks each search service some
-terms; downloads no picture.
+terms; downloads no picture. With --num-pairs it looks at nothing, and says what so many pairs take.
 """
 
 
@@ -234,7 +237,11 @@ class PlanRequest:
 
     recipe: Annotated[Recipe, tyro.conf.arg(name="")]
     sample: Sample = field(default_factory=Sample)
+    num_pairs: int | None = None
+    """Pairs to plan for. None: those that the sample promises."""
     assumed: Assumed = field(default_factory=Assumed)
+    rates: Rates = field(default_factory=Rates)
+    prices: Prices = field(default_factory=Prices)
     json: bool = False
     """Print JSON instead of a table."""
 
@@ -254,9 +261,40 @@ def plan_command(arguments: list[str]) -> None:
         prog=f"python -m pipeline plan {name}",
         description=PLAN_USAGE,
     )
+    found, lines = needs_found(request) if request.num_pairs is not None else plan_found(request)
+    print(json.dumps(found, indent=1) if request.json else "\n".join(lines))
+
+
+def plan_found(request: PlanRequest) -> tuple[dict[str, Any], list[str]]:
+    """Return what a sample promises, as JSON and as lines."""
     with sample_web_of(request.recipe) as (config, options):
         plan = make_plan(config, options, request.sample, request.assumed)
-    print(json.dumps(asdict(plan), indent=1) if request.json else "\n".join(plan_lines(plan)))
+    costs = costs_of(
+        request.prices,
+        workers=options.workers,
+        hours=plan.total_hours,
+        download_bytes=plan.download_bytes,
+        disk_bytes=plan.disk_bytes,
+        stored_bytes=plan.disk_bytes // 2,
+    )
+    return asdict(plan) | {"costs": costs}, [*plan_lines(plan), *cost_lines(costs, request.prices)]
+
+
+def needs_found(request: PlanRequest) -> tuple[dict[str, Any], list[str]]:
+    """Return what so many pairs take, as JSON and as lines."""
+    assert request.num_pairs is not None
+    recipe = request.recipe
+    needs = needs_of(request.num_pairs, recipe.config, recipe.run, request.assumed, request.rates)
+    costs = costs_of(
+        request.prices,
+        workers=needs.workers,
+        hours=needs.hours,
+        download_bytes=needs.crawl_bytes + needs.download_bytes,
+        disk_bytes=needs.disk_bytes,
+        stored_bytes=needs.stored_bytes,
+    )
+    found = asdict(needs) | {"hours": needs.hours, "costs": costs}
+    return found, [*needs_lines(needs), *cost_lines(costs, request.prices)]
 
 
 def retry_command(arguments: list[str]) -> None:

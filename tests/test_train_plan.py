@@ -207,6 +207,17 @@ def test_the_command_prints_what_was_planned(capsys: pytest.CaptureFixture[str])
     assert json.loads(capsys.readouterr().out)["hours"] == plan.hours
 
 
+def test_a_gpu_hour_has_a_price_that_is_somebodys(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["plan", "vit_b_32", "--gpu", "h200", "--num-gpus", "64", "--gpu-hour-price", "2"]
+    assert main([*flags, "--price-source", "mine, 2026-11-21", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["cost"] == pytest.approx(2 * 64 * plan["hours"])
+    assert main([*flags, "--price-source", "mine, 2026-11-21"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"cost        {plan['cost']:,.0f}, mine, 2026-11-21"
+    assert main(flags) == 2
+    assert "Next: --price-source" in capsys.readouterr().err
+
+
 def test_the_assumption_is_the_recipes() -> None:
     """Recipes say hours at half of 790 TFLOP/s; a plan says no fewer, for memory may take longer."""
     config = replace(VIT_B_32, data=DataConfig(batch_size=1024))

@@ -35,6 +35,8 @@ class PlanRequest:
     data: tuple[Place, ...] = ()  # the datasets, mixed as --data.passes says
     num_tokens: int | None = None  # of the longest caption of a batch; None: the model's context length
     measured: Path | None = None  # what train_gpu printed, for its MFU in place of the assumed one
+    gpu_hour_price: float | None = None  # in any currency; None: no cost is told
+    price_source: str = ""  # whose price, and of which day
     json: bool = False
     config: Annotated[TrainConfig, tyro.conf.arg(name="")]
 
@@ -49,9 +51,21 @@ class PlanRequest:
             num_tokens=self.num_tokens,
             measured=self.measured,
         )
+        cost = self._cost(plan)
         if not self.json:
-            return describe(plan, parts)
-        return json.dumps(asdict(plan) | ({"dataset": describe_mix(parts)} if parts else {}))
+            told = [f"{'cost':<11} {cost:,.0f}, {self.price_source}"] if cost is not None else []
+            return "\n".join([describe(plan, parts), *told])
+        return json.dumps(asdict(plan) | {"cost": cost} | ({"dataset": describe_mix(parts)} if parts else {}))
+
+    def _cost(self, plan: Plan) -> float | None:
+        if self.gpu_hour_price is None:
+            return None
+        if self.gpu_hour_price < 0 or not self.price_source:
+            raise ValueError(
+                f"gpu-hour-price is {self.gpu_hour_price:g} by {self.price_source!r}, must be 0 or more and "
+                "somebody's. Next: --price-source 'WHOSE, YYYY-MM-DD'"
+            )
+        return plan.hours * plan.num_gpus * self.gpu_hour_price
 
     def _parts(self) -> tuple[Part, ...]:
         datasets = [open_pairs(place) for place in self.data]
@@ -78,7 +92,8 @@ def describe(plan: Plan, mix: Sequence[Part] = ()) -> str:
         "speed": f"{plan.samples_per_s:,.0f} samples/s, limited by {plan.bound}",
         "MFU": f"{plan.mfu:.0%} of {kind.matmul_tflops:,.0f} TFLOP/s in matrix products ({measured}); "
         f"{plan.mfu_source}",
-        "time": f"{plan.hours:,.1f} hours for {plan.num_samples:,} samples",
+        "time": f"{plan.hours:,.1f} hours for {plan.num_samples:,} samples, "
+        f"{plan.hours * plan.num_gpus:,.0f} GPU hours",
         "energy": f"{plan.energy_kwh:,.0f} kWh, the GPUs alone at {kind.power_w:g} W each",
     }
     mixed = [

@@ -1,13 +1,42 @@
 """A plan as a table to read."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from pipeline.plan.needs import Needs
 from pipeline.plan.predict import Plan
+from pipeline.plan.prices import Prices
 
 
 def plan_lines(plan: Plan) -> list[str]:
     """Return the lines of the table."""
     return [*_sources(plan), "", *_build(plan), "", *_fullness(plan), "", *_assumed(plan)]
+
+
+def needs_lines(needs: Needs) -> list[str]:
+    """Return the lines of a plan that looked at nothing."""
+    rows = {
+        "candidates": f"{needs.num_candidates:>15,} read, matched, screened, {size(needs.crawl_bytes)}",
+        "fetched": f"{needs.num_fetched:>15,} pictures, a request each, {size(needs.download_bytes)}",
+        "kept": f"{needs.num_pairs:>15,} pairs in {needs.num_shards:,} shards, {size(needs.stored_bytes)}",
+        "workers": f"{needs.workers:>15,} of a core each",
+        "find": f"{needs.find_hours:>13,.2f} h",
+        "fetch": f"{needs.fetch_hours:>13,.2f} h, {needs.gbit_per_s:.2f} Gbit/s",
+        "rows": f"{needs.rows_hours:>13,.2f} h for caps, copies, order, shards",
+        "driver": f"{needs.driver_hours:>13,.2f} h, whatever the workers",
+        "all": f"{needs.hours:>13,.2f} h, {needs.workers * needs.hours:,.0f} core-hours",
+        "disk": f"{size(needs.disk_bytes):>15} with what is staged while it is built",
+        "memory": f"{size(needs.driver_memory_bytes):>15} of the driver, by the direct runner",
+    }
+    return [f"{name:<14}{row}" for name, row in rows.items()]
+
+
+def cost_lines(costs: Mapping[str, float], prices: Prices) -> list[str]:
+    """Return what each part costs, and all of them; nothing where no price is given."""
+    if not prices:
+        return []
+    every = {**costs, "all of these": sum(costs.values())}
+    lines = [f"cost{'':<10}{amount:>15,.2f} {part}" for part, amount in every.items()]
+    return ["", *lines, f"prices: {prices.source}"]
 
 
 def _sources(plan: Plan) -> Iterator[str]:
