@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -22,11 +23,15 @@ def matmul_tflops(device: torch.device, dtype: torch.dtype) -> float:
     was measured while others kept the device busy is too low until the file is deleted.
     """
     path, name = _cache_path(), f"{_name(device)}, {dtype}, torch {torch.__version__}"
-    known: dict[str, float] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    known: dict[str, float] = {}
+    # In a container the user may have no folder: then it is measured at each start.
+    with suppress(OSError):
+        known = json.loads(path.read_text(encoding="utf-8"))
     if name not in known:
         known[name] = measure_matmul_tflops(device, dtype)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, (json.dumps(known, indent=1) + "\n").encode())
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(path, (json.dumps(known, indent=1) + "\n").encode())
     return known[name]
 
 
