@@ -4,16 +4,20 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+
+from tests.dockerfiles import stages_of, steps_of
 
 ROOT = Path(__file__).parents[1]
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 HADOLINT = shutil.which("hadolint", path=str(Path(sys.executable).parent)) or shutil.which("hadolint")
 
 
-def _pin(package: str) -> str:
+def pin(package: str) -> str:
+    """Return the version that constraints.txt has."""
     found = re.search(rf"^{package}==(\S+)$", (ROOT / "constraints.txt").read_text("utf-8"), re.MULTILINE)
     assert found, f"constraints.txt does not pin {package}"
     return found[1]
@@ -26,7 +30,7 @@ def _argument(name: str) -> str:
 
 
 def test_workers_run_the_beam_that_submits_the_job() -> None:
-    assert _argument("BEAM_VERSION") == _pin("apache-beam")
+    assert _argument("BEAM_VERSION") == pin("apache-beam")
 
 
 def test_all_images_and_the_boot_program_are_of_one_python() -> None:
@@ -35,18 +39,29 @@ def test_all_images_and_the_boot_program_are_of_one_python() -> None:
     assert re.findall(r"^FROM python:(\S+?)-", DOCKERFILE, re.MULTILINE) == ["${PYTHON_VERSION}"] * 2
 
 
-def test_both_targets_run_as_a_user_that_is_not_root() -> None:
-    _, *targets = re.split(r"^FROM base AS ", DOCKERFILE, flags=re.MULTILINE)
-    assert [target.split()[0] for target in targets] == ["pipeline", "train"]
-    assert all("\nUSER 1000:1000\n" in target for target in targets)
+def test_a_digest_that_is_given_pins_its_base() -> None:
+    plain, pinned = (
+        [parent for parent, _ in stages_of(steps_of(text))[1].values() if ":" in parent]
+        for text in (DOCKERFILE, DOCKERFILE.replace('DIGEST=""', "DIGEST=sha256:0f"))
+    )
+    assert len(plain) == 3
+    assert pinned == [f"{parent}@sha256:0f" for parent in plain]
+
+
+def test_images_are_labelled_with_the_version_of_the_package() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    assert set(re.findall(r"^ARG VERSION=(\S+)$", DOCKERFILE, re.MULTILINE)) == {version}
+
+
+def test_targets_run_as_a_user_that_is_not_root() -> None:
+    stages = stages_of(steps_of(DOCKERFILE))[1]
+    assert [name for name, (parent, _) in stages.items() if parent == "base"] == ["pipeline", "train"]
+    assert all(("USER", "1000:1000") in stages[name][1] for name in ("pipeline", "train"))
 
 
 def test_everything_that_is_copied_is_sent_to_the_builder() -> None:
-    copied = {
-        path
-        for line in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE)
-        for path in line.split()[:-1]
-    }
+    texts = [text for name, text in steps_of(DOCKERFILE) if name == "COPY" and "--from" not in text]
+    copied = {path for text in texts for path in text.split()[:-1]}
     sent = re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text("utf-8"), re.MULTILINE)
     assert sorted(copied) == sorted(sent)
 
