@@ -16,7 +16,6 @@ from train.checkpoint import Weights
 from train.config import EvalsConfig, TrainConfig
 from train.data import PairReader
 from train.evals import Evaluation
-from train.evals.metrics import Metric
 from train.parallel import whole
 from train.state import TrainState
 from train.trained import TrainedModel
@@ -112,6 +111,8 @@ def _places(kind: str, entries: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
 
 
 def _measures(result: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    from train.evals.metrics import Metric  # scipy's statistics, which no other run waits for
+
     for name in (name for name in MEASURES if name in result):
         value = result[name]
         if isinstance(value, dict):
