@@ -1,5 +1,6 @@
 """Worker processes of this machine: started for one run of Beam, watched, and ended with it."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import grpc
 from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2, endpoints_pb2
 from apache_beam.runners.portability.fn_api_runner.worker_handlers import GrpcWorkerHandler, WorkerHandler
@@ -20,6 +22,7 @@ from pipeline.worker import DRIVER
 
 POLL_S = 0.1
 OBEY_S = 5.0
+TELL_OF_ENDS = ("apache_beam.runners.worker.data_plane", WorkerHandler.__module__)
 EXTERNAL = common_urns.environments.EXTERNAL.urn
 
 
@@ -110,16 +113,29 @@ class LocalWorkers:
 
 @contextmanager
 def making_workers(make: Callable[..., WorkerHandler]) -> Iterator[None]:
-    """Let `make` make the workers of Beam's EXTERNAL environment."""
+    """Let `make` make the workers of Beam's EXTERNAL environment. That a connection ends is not told: who is
+    gone is found, and said, by those who watch."""
     registered = WorkerHandler._registered_environments
     before = registered[EXTERNAL]
     WorkerHandler.register_environment(EXTERNAL, beam_runner_api_pb2.ExternalPayload)(
         lambda _payload, *beams: make(*beams)
     )
+    hook, loggers = threading.excepthook, [logging.getLogger(name) for name in TELL_OF_ENDS]
+    threading.excepthook = lambda args: None if issubclass(args.exc_type, grpc.RpcError) else hook(args)
+    for logger in loggers:
+        logger.addFilter(_is_no_end)
     try:
         yield
     finally:
+        for logger in loggers:
+            logger.removeFilter(_is_no_end)
+        threading.excepthook = hook
         registered[EXTERNAL] = before
+
+
+def _is_no_end(record: logging.LogRecord) -> bool:
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is None or not issubclass(kind, grpc.RpcError)
 
 
 def described(url: str) -> str:
