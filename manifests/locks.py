@@ -13,14 +13,12 @@ import os
 import socket
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from upath import UPath
-
-from manifests.protocols import first_line, patiently, store_errors
-from manifests.storage import check_writable, created, is_local, read_bytes
+from manifests.protocols import first_line, store_errors
+from manifests.storage import check_writable, created, is_local, read_bytes, remove_file
 
 LOCK = "lock"
 OWNER = "owner"
@@ -81,8 +79,7 @@ def _held_in_store(place: Path, dataset: Path, work: Path | None, mine: Path | N
     try:
         yield
     finally:
-        with suppress(FileNotFoundError):
-            patiently(lambda: cast(UPath, lock).fs.rm_file(cast(UPath, lock).path))
+        remove_file(lock)
 
 
 def _owner(work: Path | None) -> dict[str, Any]:

@@ -32,6 +32,7 @@ _S3_OPTIONS: dict[str, Any] = {
     "max_concurrency": 8,
     "config_kwargs": {
         "retries": {"mode": "standard", "max_attempts": 8},
+        "max_pool_connections": 32,
         "connect_timeout": 10,
         "read_timeout": 30,
     },

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -243,6 +243,15 @@ def num_rows(path: Path) -> int:
     """Return how many rows a parquet file has, from its footer."""
     place, filesystem = _at(path)
     return int(pq.read_metadata(place, filesystem=filesystem).num_rows)
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file, by one request where it lies elsewhere; one that is not there is fine."""
+    with suppress(FileNotFoundError):
+        if is_local(path):
+            path.unlink()
+        else:
+            patiently(lambda: _remote(path).fs.rm_file(_remote(path).path))
 
 
 def remove_folder(folder: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from manifests.storage import created, is_local
+from manifests.storage import created, is_local, remove_file
 from manifests.store import parquet_bytes, write_table
 from pipeline.parts import REJECTIONS, WINNER, winner_of, write_part
 from pipeline.records import Rejection, rejections_table
@@ -36,5 +36,5 @@ def write_once(
     if created(path, told) or winner_of(path) == attempt:
         return True
     for ending in (REJECTIONS, ".tar"):
-        (folder / f"{attempt}{ending}").unlink(missing_ok=True)
+        remove_file(folder / f"{attempt}{ending}")
     return False

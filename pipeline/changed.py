@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from manifests.storage import files_below, for_each, link_or_copy
+from manifests.storage import files_below, for_each, link_or_copy, remove_file
 from pipeline.parts import Part, parts_in
 
 # Once a round are those from demand to kept.
@@ -190,7 +190,7 @@ def undo(rerun: Rerun, work: Path, dataset: Path) -> None:
     # Marks first: a phase without all of its parts must not seem to have ended.
     for marks in (True, False):
         those = [path for path in gone if path.name.startswith("_done") is marks]
-        deque(for_each(lambda path: path.unlink(missing_ok=True), those, work), maxlen=0)
+        deque(for_each(remove_file, those, work), maxlen=0)
 
 
 def take_over(rerun: Rerun, work: Path, to: Path) -> None:

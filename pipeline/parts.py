@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from filters.sampling import pair_id
 from manifests.schema import ADDED_COLUMNS, INDEX_SCHEMA
-from manifests.storage import for_each, is_local, num_rows, open_parquet, read_schema, read_table
+from manifests.storage import for_each, is_local, num_rows, open_parquet, read_schema, read_table, remove_file
 from manifests.store import read_manifest, write_table
 from pipeline.records import Rejection, rejections_table
 
@@ -77,7 +77,7 @@ def write_part(folder: Path, name: str, rows: pa.Table, rejections: Sequence[Rej
     if rejections:
         write_table(path, rejections_table(rejections))
     else:
-        path.unlink(missing_ok=True)
+        remove_file(path)
     write_table(folder / f"{name}.parquet", rows)
 
 

@@ -23,7 +23,7 @@ from filters.reasons import Drop, Reason
 from manifests import fetch_times
 from manifests.hashing import HashedFile, write_table_hashed, written_hashed
 from manifests.schema import FETCH_TIME_SCHEMA, INDEX_SCHEMA, Shard
-from manifests.storage import Anywhere, read_table
+from manifests.storage import Anywhere, read_table, remove_file
 from manifests.store import write_bytes, write_table
 from pipeline.blocks import GroupBlocks, bucket_of_hex, num_buckets_for, split, unpack
 from pipeline.parts import REJECTIONS, Part, numbers_of_rows, sum_of, write_part
@@ -166,7 +166,7 @@ def write_shard(plan: ShardPlan, staged: Anywhere, dataset: Anywhere, records: A
     )
     if (dataset / index).exists():
         return plan.name
-    (records / f"{plan.name}.json").unlink(missing_ok=True)
+    remove_file(records / f"{plan.name}.json")
     rows = pa.concat_tables(part.rows().slice(start, stop - start) for part, start, stop in plan.ranges)
     with (
         staged_here(rows, staged) as (placed, folder),

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from manifests.dates import timeless
-from manifests.fetch_times import FOLDER
 from manifests.schema import Manifest
 from manifests.storage import link_or_copy, location, read_bytes
 from manifests.store import MANIFEST_NAME, open_dataset, read_manifest
@@ -28,6 +27,7 @@ from tests.small_world import options
 
 ROOT = Path(__file__).parents[1]
 SHARE_OF_FAULTS = 0.03
+URLS = "s3://bucket/urls.parquet"
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +39,12 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
 
 
 @pytest.fixture(scope="module")
-def config(small_config: BuildConfig) -> BuildConfig:
-    """The small world, in several shards and units."""
+def config(small_config: BuildConfig, world: Path, s3: S3) -> BuildConfig:
+    """The small world, in several shards and units, its table in the store."""
+    link_or_copy(world / "urls.parquet", location(URLS))
+    sources = replace(small_config.sources, table=replace(small_config.sources.table, paths=(URLS,)))
     fetch = replace(small_config.fetch, pairs_per_unit=20)
-    return replace(small_config, pairs_per_shard=20, fetch=fetch)
+    return replace(small_config, pairs_per_shard=20, fetch=fetch, sources=sources)
 
 
 @pytest.fixture(scope="module")
@@ -54,13 +56,9 @@ def here(config: BuildConfig, served: Served, tmp_path_factory: pytest.TempPathF
 
 
 def what_lasts(root: Path) -> tuple[Manifest, dict[str, bytes]]:
-    """A dataset's manifest, and the bytes of every file that it lists, but for times and what it was read
-    from."""
+    """A dataset's manifest, and the bytes of every file that it lists, but for times."""
     manifest = timeless(read_manifest(root))
-    files = {
-        file.path: read_bytes(root / file.path) for file in files_of(manifest) if FOLDER not in file.path
-    }
-    return replace(manifest, config={}, sources=()), files
+    return manifest, {file.path: read_bytes(root / file.path) for file in files_of(manifest)}
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
@@ -89,15 +87,13 @@ def test_a_work_folder_where_none_can_be_is_refused(dataset: str, work: str | No
         RunOptions(dataset=location(dataset), work=work and location(work))
 
 
-def start(
-    world: Path, served: Served, place: str, tables: str, *flags: str, before: tuple[str, ...] = ()
-) -> subprocess.Popen[bytes]:
+def start(world: Path, served: Served, place: str, *flags: str) -> subprocess.Popen[bytes]:
     """Start the command that a person would type, in a folder that every machine has."""
     command = [
-        *(*before, sys.executable, "-m", "pipeline", "build", "demo", "--sample-web", "None", "--quiet"),
+        *(sys.executable, "-m", "pipeline", "build", "demo", "--sample-web", "None", "--quiet"),
         *("--dataset", f"{place}/small", "--work", f"{place}/work", "--connect-to", *served.connect_to),
         *("--queries", str(world / "queries.txt"), "--commons.endpoint", ENDPOINT),
-        *("--table.paths", tables, "--table.caption-column", "alt"),
+        *("--table.paths", URLS, "--table.caption-column", "alt"),
         *("--fetch.pairs-per-unit", "20", "--pairs-per-shard", "20", *flags),
     ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -112,11 +108,10 @@ def why_no_disks() -> str | None:
 
 @pytest.mark.slow
 def test_pools_with_disks_of_their_own_leave_the_local_build(
-    world: Path, here: Path, served: Served, s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: Path, here: Path, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if reason := why_no_disks():
         pytest.skip(reason)
-    link_or_copy(world / "urls.parquet", location("s3://bucket/urls.parquet"))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     # All of the driver's files, the world and the cache folder among them, are under this mount.
     hidden = world.parents[1]
@@ -128,7 +123,7 @@ def test_pools_with_disks_of_their_own_leave_the_local_build(
     try:
         addresses = [address for _, address in started]
         flags = ("--workers", "2", "--direct.pools", *addresses)
-        assert start(world, served, "s3://bucket/pools", "s3://bucket/urls.parquet", *flags).wait(500) == 0
+        assert start(world, served, "s3://bucket/pools", *flags).wait(500) == 0
     finally:
         for pool, _ in started:
             end_pool(pool)
@@ -143,7 +138,7 @@ def test_killed_anywhere_a_build_that_works_in_a_store_ends_with_the_same_bytes(
     rng, hits, finished = random.Random(num_kills), 0, 0
     while hits < num_kills or not finished:
         place = f"s3://bucket/killed/{finished}"
-        process = start(world, served, place, str(world / "urls.parquet"))
+        process = start(world, served, place)
         try:
             assert process.wait(rng.uniform(4.0, 25.0) if hits < num_kills else 500) == 0
         except subprocess.TimeoutExpired:

@@ -13,7 +13,7 @@ from typing import IO, Protocol
 
 import orjson
 
-from manifests.storage import files_below, is_local, read_bytes, remove_folder
+from manifests.storage import files_below, is_local, read_bytes, remove_file, remove_folder
 from manifests.store import write_bytes
 from pipeline.records import Candidate, Rejection
 
@@ -71,7 +71,7 @@ class Journal:
 def forget(path: Path) -> None:
     """Remove a journal whose answers stand elsewhere now."""
     if is_local(path):
-        path.unlink(missing_ok=True)
+        remove_file(path)
     else:
         remove_folder(path)
 
