@@ -37,7 +37,8 @@ def last_step(run: Path) -> int:
 
 
 @pytest.mark.parametrize(
-    ("num_processes", "number"), [(1, signal.SIGTERM), (1, signal.SIGUSR1), (2, signal.SIGTERM)]
+    ("num_processes", "number"),
+    [(1, signal.SIGUSR1), (2, signal.SIGTERM), pytest.param(1, signal.SIGTERM, marks=pytest.mark.slow)],
 )
 def test_a_signal_saves_and_asks_to_be_started_again(
     tmp_path: Path, num_processes: int, number: signal.Signals
