@@ -165,10 +165,9 @@ def test_work_that_kills_its_worker_every_time_ends_the_build(photos: Path, tmp_
 def test_an_interrupted_build_ends_with_a_line_and_waits_for_no_worker(
     photos: Path, tmp_path: Path, where: str
 ) -> None:
-    with pools(1) as one:
-        driver = start(photos, tmp_path / "dataset", list(one) if where == "pool" else [])
-        pool = next(iter(one.values()))
-        find = partial(workers_of, pool) if where == "pool" else partial(local_workers_of, driver)
+    with pools(int(where == "pool")) as given:
+        driver = start(photos, tmp_path / "dataset", list(given))
+        find = partial(workers_of, *given.values()) if given else partial(local_workers_of, driver)
         wait_for(tmp_path / "dataset/work/matched/_done", driver)
         while not (found := find()):
             time.sleep(0.01)
