@@ -51,7 +51,7 @@ class ExtendRequest:
     extend: Place
     """A finished dataset. Its shards stay as they are; what is gained goes into new ones."""
     config: Annotated[BuildConfig, tyro.conf.arg(name="")] = field(default_factory=BuildConfig)
-    work: Path | None = None
+    work: Place | None = None
     """Folder of this machine for the addition's own files, needed where the dataset lies elsewhere."""
     workers: int = 1
     """Processes. 1 runs everything in this one."""

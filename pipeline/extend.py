@@ -17,7 +17,7 @@ from filters.do_not_fetch import SEPARATOR
 from manifests.do_not_fetch import LIST_NAME
 from manifests.report import write_report
 from manifests.schema import Manifest
-from manifests.storage import read_bytes, read_table
+from manifests.storage import is_local, read_bytes, read_table
 from manifests.store import MANIFEST_NAME, Dataset, clear_cut_short, read_manifest, write_bytes
 from manifests.takedown.apply import complete
 from manifests.transfer import move_all
@@ -105,7 +105,11 @@ def _with(config: dict[str, Any], path: list[str], value: Any) -> dict[str, Any]
 
 def open_extension(dataset: Path, work: Path) -> Extension:
     """Open a finished dataset for an addition, which grows in `work`; complete one whose move into it was
-    cut short."""
+    cut short. Raises ValueError where it cannot grow."""
+    if not is_local(work):
+        raise ValueError(
+            f"work: {work} is in a store, and an addition grows on this machine. Next: --work DIR"
+        )
     extension = Extension(dataset, completed(dataset, work), work)
     if any(change.kind == "score" for change in extension.manifest.history):
         raise ValueError(

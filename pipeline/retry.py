@@ -94,7 +94,7 @@ class RetryRequest:
     """The dataset's own limits, but for those that are given anew."""
     workers: int = 1
     """Processes. 1 runs everything in this one."""
-    work: Path | None = None
+    work: Place | None = None
     """Folder of this machine for the retry's own files, as for build."""
     connect_to: tuple[str, ...] = ()
     """HOST=ADDRESS:PORT: where names are really served, as for build."""

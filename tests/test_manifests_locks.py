@@ -48,6 +48,29 @@ def test_a_lock_that_a_killed_process_left_is_taken_up_in_its_work_folder_alone(
     assert not (dataset / "work/lock").exists()
 
 
+def test_a_work_folder_in_a_store_is_the_users_who_began_in_it(
+    s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, work = location("s3://bucket/mine"), location("s3://bucket/my-work")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "me"))
+    with held(dataset, work):
+        left = {place: (place / "lock").read_bytes() for place in (dataset / "work", work)}
+        with (
+            pytest.raises(ValueError, match="another build is at work"),
+            held(location("s3://bucket/b"), work),
+        ):
+            pass
+    for place, lock in left.items():  # as a killed process leaves them
+        write_bytes(place / "lock", lock)
+    with held(dataset, work):
+        pass
+    write_bytes(work / "lock", left[work])
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "somebody"))
+    told = r"go on there with --work s3://bucket/my-work; where that is gone, remove s3://bucket/my-work/lock"
+    with pytest.raises(ValueError, match=told), held(dataset, work):
+        pass
+
+
 def test_a_bucket_that_is_not_there_is_refused_in_one_line(s3: S3) -> None:
     told = r"nothing can be written to s3://elsewhere/dataset: .* Next: check"
     with pytest.raises(ValueError, match=told), held(location("s3://elsewhere/dataset")):

@@ -86,6 +86,15 @@ def test_a_dataset_elsewhere_needs_a_work_folder_here() -> None:
         RunOptions(dataset=location("s3://bucket/dataset"))
 
 
+def test_an_addition_grows_on_this_machine(
+    both: tuple[Dataset, Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    request = RetryRequest(dataset=both[1].root, work=location("s3://bucket/w"), where=("reason=timeout",))
+    with pytest.raises(ValueError, match=r"an addition grows on this machine\. Next: --work DIR"):
+        retry(request)
+
+
 def test_a_retry_in_a_store_ends_with_what_it_ends_with_here(
     both: tuple[Dataset, Dataset], served: Served, tmp_path: Path
 ) -> None:

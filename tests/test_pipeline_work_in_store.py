@@ -11,16 +11,22 @@ from pathlib import Path
 
 import pytest
 
+from filters.reasons import Drop, Reason
 from manifests.dates import timeless
 from manifests.schema import Manifest
 from manifests.storage import link_or_copy, location, read_bytes
 from manifests.store import MANIFEST_NAME, open_dataset, read_manifest
 from manifests.transfer import files_of
 from manifests.verify import Options, verify
+from pipeline.__main__ import main
 from pipeline.build import build
 from pipeline.config import BuildConfig, RunOptions
+from pipeline.fetch.live import LiveFetch
+from pipeline.progress import Tally, counts_in
+from pipeline.records import Candidate, reject
 from pipeline.sample_web.serve import ENDPOINT
 from pipeline.sample_web.server import Served
+from pipeline.sources.journal import Journal, Page, forget
 from tests.pools import end_pool, start_pool
 from tests.s3 import S3, serving_s3
 from tests.small_world import options
@@ -87,6 +93,70 @@ def test_a_work_folder_where_none_can_be_is_refused(dataset: str, work: str | No
         RunOptions(dataset=location(dataset), work=work and location(work))
 
 
+DATAFLOW = (
+    *("--runner", "dataflow", "--dataflow.project", "my-project", "--dataflow.region", "us-central1"),
+    *("--dataflow.temp-location", "gs://bucket/tmp", "--dataflow.image", "registry.example/openwit:1"),
+)
+
+
+def test_workers_elsewhere_need_no_shared_disk_for_a_dataset_in_a_store(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["build", "demo", "--dry-run", "--dataset", "s3://bucket/mine", *DATAFLOW]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[3].startswith("work folder s3://bucket/mine/work, in a store")
+    assert lines[-1].endswith("phases could be handed to dataflow; nothing was run or reached")
+
+
+@pytest.mark.parametrize(
+    ("flag", "path"),
+    [
+        ("table.paths", "urls.parquet"),
+        ("folder.paths", "/photos"),
+        ("common-crawl.paths", "wat.paths.gz"),
+        ("fetch.do-not-fetch", "list.txt"),
+    ],
+)
+def test_a_file_that_workers_elsewhere_lack_is_named(
+    flag: str, path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["build", "demo", "--dry-run", "--dataset", "s3://bucket/mine", *DATAFLOW, f"--{flag}", path]
+    assert main(arguments) == 2
+    said = f"{flag}: {path} is on this machine's disk, which the workers of dataflow would not see. Next: "
+    assert said in capsys.readouterr().err
+
+
+def test_a_journal_in_a_store_gives_back_what_one_on_disk_gives(s3: S3, tmp_path: Path) -> None:
+    found = [Candidate(url=f"http://a.example/{n}", caption="a cup", source="commons") for n in range(3)]
+    failed = reject("crawl", Drop(Reason.SOURCE_ERROR, "lag"), found[0])
+    pages = [
+        ("cup", Page(found[:2], {"sroffset": "2"})),
+        ("tree", Page([failed], {})),
+        ("cup", Page(found[2:], {})),
+    ]
+    there = location("s3://bucket/journal/commons-00000.answers.jsonl")
+    for path in (there, tmp_path / "journal"):
+        for page in pages:  # as if it were killed after each
+            with Journal.opened(path) as journal:
+                journal.write(*page)
+        with Journal.opened(path) as journal:
+            assert list(journal.pages("cup")) == [pages[0][1], pages[2][1]]
+            assert list(journal.pages("tree")) == [pages[1][1]]
+        forget(path)
+        assert not path.exists()
+
+
+def test_counts_of_workers_come_through_a_store(s3: S3) -> None:
+    folder = location("s3://bucket/tallies")
+    for _ in range(2):
+        tally = Tally(folder)
+        for _ in range(3):
+            tally.add("fetch/in")
+        tally.write()
+    assert LiveFetch(folder).num_done() == 0
+    assert counts_in(folder) == {"fetch/in": 6}
+
+
 def start(world: Path, served: Served, place: str, *flags: str) -> subprocess.Popen[bytes]:
     """Start the command that a person would type, in a folder that every machine has."""
     command = [
@@ -131,14 +201,14 @@ def test_pools_with_disks_of_their_own_leave_the_local_build(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("num_kills", [8])
+@pytest.mark.parametrize(("workers", "num_kills"), [(1, 8), (2, 8)])
 def test_killed_anywhere_a_build_that_works_in_a_store_ends_with_the_same_bytes(
-    world: Path, here: Path, served: Served, s3: S3, num_kills: int
+    world: Path, here: Path, served: Served, s3: S3, workers: int, num_kills: int
 ) -> None:
     rng, hits, finished = random.Random(num_kills), 0, 0
     while hits < num_kills or not finished:
-        place = f"s3://bucket/killed/{finished}"
-        process = start(world, served, place)
+        place = f"s3://bucket/killed-{workers}/{finished}"
+        process = start(world, served, place, "--workers", str(workers))
         try:
             assert process.wait(rng.uniform(4.0, 25.0) if hits < num_kills else 500) == 0
         except subprocess.TimeoutExpired:
