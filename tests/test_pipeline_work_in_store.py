@@ -90,7 +90,7 @@ def test_a_build_that_works_in_a_store_is_the_local_build(
 )
 def test_a_work_folder_where_none_can_be_is_refused(dataset: str, work: str | None, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        RunOptions(dataset=location(dataset), work=work and location(work))
+        RunOptions(dataset=location(dataset), work=location(work) if work else None)
 
 
 DATAFLOW = (
