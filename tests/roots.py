@@ -12,6 +12,8 @@ from pathlib import Path
 NEEDED = ("debootstrap", "unshare", "chroot")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 HOMES = {"0": "/root", "1000": "/home/openwit"}
+# Of this machine, as a container has them.
+OF_ALL = {path: path for path in ("/dev", "/etc/hosts", "/etc/resolv.conf")}
 BUILD_TOOLS = ("gcc", "g++", "libc6-dev", "python3-dev")
 
 
@@ -33,7 +35,7 @@ class Image:
         folders of this machine; they are gone when the command ends."""
         user = user or self.user
         mounts = [f"mount -t proc proc {shlex.quote(str(self.root / 'proc'))}"]
-        for inside, outside in ({"/dev": "/dev"} | dict(shown or {})).items():
+        for inside, outside in (OF_ALL | dict(shown or {})).items():
             place = self.root / inside.lstrip("/")
             place.parent.mkdir(parents=True, exist_ok=True)
             if not place.exists():

@@ -1,5 +1,6 @@
 """The Dockerfile: what can be known of it without building it."""
 
+import doctest
 import re
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import dockerfiles
 from tests.dockerfiles import stages_of, steps_of
 
 ROOT = Path(__file__).parents[1]
@@ -27,6 +29,11 @@ def _argument(name: str) -> str:
     found = re.search(rf"^ARG {name}=(\S+)$", DOCKERFILE, re.MULTILINE)
     assert found, f"Dockerfile has no ARG {name}"
     return found[1]
+
+
+def test_steps_and_values_are_read_as_docker_reads_them() -> None:
+    assert doctest.testmod(dockerfiles).failed == 0
+    assert [name for name, _ in steps_of(DOCKERFILE)].count("FROM") == len(stages_of(steps_of(DOCKERFILE))[1])
 
 
 def test_workers_run_the_beam_that_submits_the_job() -> None:

@@ -12,11 +12,13 @@ import pytest
 from tests.dockerfiles import built
 from tests.fakes import make_dataset
 from tests.pools import end_pool, start_pool
+from tests.processes import free_port
 from tests.roots import Image, why_not
 from tests.small_world import contents
 from tests.test_dockerfile import pin
 from tests.test_pipeline_pools import alone, photos, start
 from tests.tiny_train import tiny_flags
+from train.launch.kubernetes import Kubernetes
 
 __all__ = ["alone", "photos"]  # fixtures
 
@@ -105,14 +107,15 @@ def test_a_worker_has_all_that_the_phases_need(images: dict[str, Image]) -> None
     assert f"s3fs=={pin('s3fs')}" in packages
 
 
+@pytest.mark.parametrize("user", ["1000:1000", "4711:4711"])
 def test_a_pool_of_the_image_builds_for_a_driver_outside(
-    images: dict[str, Image], photos: Path, alone: dict[str, bytes], tmp_path: Path
+    images: dict[str, Image], photos: Path, alone: dict[str, bytes], tmp_path: Path, user: str
 ) -> None:
     shared = (str(photos), str(tmp_path), str(Path.cwd()))
     open_to_all = ("sh", "-c", 'umask 0 && exec "$@"', "sh")  # the workers are another user than this one
     for folder in (photos, tmp_path):
         folder.chmod(0o777)
-    before = images["pool"].inside(shown={path: path for path in shared})
+    before = images["pool"].inside(shown={path: path for path in shared}, user=user)
     pool, address = start_pool(before=before, python="python")
     try:
         driver = start(photos, tmp_path / "dataset", [address], before=open_to_all)
@@ -120,18 +123,21 @@ def test_a_pool_of_the_image_builds_for_a_driver_outside(
     finally:
         end_pool(pool)
     owners = {path.stat().st_uid for path in (tmp_path / "dataset").rglob("*") if path.is_file()}
-    assert 1000 in owners
+    assert owners == {0, int(user.partition(":")[0])}
     assert contents(tmp_path / "dataset") == alone
 
 
 def test_a_pools_health_check_says_whether_it_serves(images: dict[str, Image]) -> None:
-    image = images["pool"]
-    check = [*image.inside(), *image.health]
+    image, port = images["pool"], str(free_port())  # a container has all ports, a root those of this machine
+    serve, ask = (
+        [word.replace("50000", port) for word in words] for words in (image.entrypoint, image.health)
+    )
+    check = [*image.inside(), *ask]
     assert subprocess.run(check, capture_output=True).returncode == 1
-    pool = subprocess.Popen([*image.inside(), *image.entrypoint], stdout=subprocess.PIPE, text=True)
+    pool = subprocess.Popen([*image.inside(), *serve], stdout=subprocess.PIPE, text=True)
     try:
         assert pool.stdout is not None
-        assert pool.stdout.readline().startswith("pool at 0.0.0.0:50000: ")
+        assert pool.stdout.readline().startswith(f"pool at 0.0.0.0:{port}: ")
         assert subprocess.run(check, capture_output=True).returncode == 0
     finally:
         end_pool(pool)
@@ -150,3 +156,17 @@ def test_the_trainer_runs_as_its_command_is_printed(
     flags = tiny_flags(Path("/data/tiny"), Path("/data/runs/tiny"), num_epochs=2)
     image.run(*image.entrypoint, "fit", *flags, shown={"/data": str(tmp_path)}, user=user)
     assert (tmp_path / "runs/tiny/checkpoints").is_dir()
+
+
+def test_a_pods_command_runs_in_the_image(images: dict[str, Image], tmp_path: Path) -> None:
+    if "train" not in images:
+        pytest.skip(str(cpu_torch()))
+    make_dataset(tmp_path / "tiny")
+    subprocess.run(["chown", "-R", "1000:1000", tmp_path], check=True)
+    job = Kubernetes(image="openwit-train:1", gpus_per_node=0, processes_per_node=2, cpus_per_process=1)
+    objects = job.objects(tiny_flags(Path("/data/tiny"), Path("/data/runs/tiny"), num_epochs=2))
+    (container,) = objects[1]["spec"]["template"]["spec"]["containers"]
+    env = {variable["name"]: variable["value"] for variable in container["env"]}
+    image = replace(images["train"], env={**images["train"].env, **env})
+    image.run(*container["command"], shown={"/data": str(tmp_path)})
+    assert (tmp_path / "runs/tiny/checkpoints/latest").is_file()
