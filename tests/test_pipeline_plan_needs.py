@@ -11,15 +11,16 @@ from pipeline.config import BuildConfig, Cap, RunOptions
 from pipeline.plan.needs import Needs, Rates, needs_of
 from pipeline.plan.predict import Assumed
 from pipeline.plan.prices import Prices, costs_of
+from pipeline.select import NUM_LANES
 
 RATES = Rates(candidates_per_fetched=10, candidate_us=360, fetch_us=3_600, row_us=72, driver_us=7.2)
 ASSUMED = Assumed(picture_bytes=100_000, stored_bytes=30_000, pictures_per_s=100)
 
 
-def needs(num_pairs: int, rates: Rates = RATES, **assumed: Any) -> Needs:
+def needs(num_pairs: int, workers: int = 4, **assumed: Any) -> Needs:
     config = BuildConfig(cap=Cap(survival=0.5), pairs_per_shard=300)
-    options = RunOptions(dataset=Path("x"), workers=4)
-    return needs_of(num_pairs, config, options, Assumed(**{**vars(ASSUMED), **assumed}), rates)
+    options = RunOptions(dataset=Path("x"), workers=workers)
+    return needs_of(num_pairs, config, options, Assumed(**{**vars(ASSUMED), **assumed}), RATES)
 
 
 def test_every_part_is_divided_by_the_workers_but_for_the_drivers() -> None:
@@ -36,6 +37,12 @@ def test_the_fetch_takes_what_hosts_allow_or_what_processors_do_whichever_is_lon
     slow = needs(500_000, pictures_per_s=10)
     assert slow.fetch_hours == pytest.approx(25_000 / 3600)
     assert slow.gbit_per_s == pytest.approx(10 * 4 * 100_000 * 8 / 1e9)
+
+
+def test_more_workers_than_lanes_do_not_fetch_faster() -> None:
+    most, more = needs(500_000, workers=NUM_LANES), needs(500_000, workers=2 * NUM_LANES)
+    assert more.fetch_hours == most.fetch_hours == needs(500_000).fetch_hours * 4 / NUM_LANES
+    assert more.find_hours == most.find_hours / 2
 
 
 def test_only_what_has_a_price_is_added_up() -> None:

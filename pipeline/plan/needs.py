@@ -6,6 +6,7 @@ from pipeline.config import BuildConfig, RunOptions
 from pipeline.limits import require
 from pipeline.plan.predict import Assumed
 from pipeline.plan.sample import HOUR_S
+from pipeline.select import NUM_LANES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,13 +20,13 @@ class Rates:
     through. A list of URLs may have 2."""
     candidate_bytes: float = 500.0
     """To be read for a candidate: of a WAT file of Common Crawl."""
-    candidate_us: float = 100.0
+    candidate_us: float = 80.0
     """To read a candidate, match and screen it, and drop repeats."""
     fetch_us: float = 2_400.0
     """To download, decode, resize, hash and encode a picture."""
-    row_us: float = 200.0
+    row_us: float = 150.0
     """Everything else, for each pair that is fetched: caps, copies, order, shards."""
-    driver_us: float = 30.0
+    driver_us: float = 10.0
     """The driver's, for each pair that is fetched. Nothing divides it."""
     driver_bytes: float = 2_000.0
     """The driver's memory for each pair that is fetched, by the direct runner: it holds a shuffle whole."""
@@ -77,7 +78,7 @@ def needs_of(
     """Return what a build of `num_pairs` takes. Raises ValueError for none.
 
     The fetch takes what its processors or what hosts and networks (`assumed.pictures_per_s`) allow, whichever
-    is longer.
+    is longer; of workers it has no use for more than there are lanes of hosts.
     """
     require(num_pairs >= 1, num_pairs, "num-pairs must be >= 1")
     num_fetched = num_pairs / config.cap.survival
@@ -91,7 +92,7 @@ def needs_of(
         num_shards=-(-num_pairs // config.pairs_per_shard),
         workers=options.workers,
         find_hours=num_candidates * rates.candidate_us / 1e6 / options.workers / HOUR_S,
-        fetch_hours=num_fetched * picture_s / options.workers / HOUR_S,
+        fetch_hours=num_fetched * picture_s / min(options.workers, NUM_LANES) / HOUR_S,
         rows_hours=num_fetched * rates.row_us / 1e6 / options.workers / HOUR_S,
         driver_hours=num_fetched * rates.driver_us / 1e6 / HOUR_S,
         crawl_bytes=round(num_candidates * rates.candidate_bytes),
