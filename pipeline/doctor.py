@@ -88,9 +88,9 @@ def examine(request: DoctorRequest) -> Iterator[Finding]:
         yield from check_store(request.dataset)
     if request.work and not is_local(request.work):
         yield from check_store(request.work)
-    if request.work or not is_local(request.dataset):
-        at = request.work if request.work and is_local(request.work) else Path(tempfile.gettempdir())
-        yield from check_disk(at if request.work else Path())
+        yield from check_disk(Path(tempfile.gettempdir()))  # where units and shards are made
+    elif request.work or not is_local(request.dataset):
+        yield from check_disk(request.work or Path())
     yield check_processors(request.workers)
     yield check_memory(request.workers)
     yield check_loops(looks.COMPILED is not None)
