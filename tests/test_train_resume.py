@@ -107,6 +107,13 @@ def test_another_config_on_resume_is_refused_with_its_difference(tmp_path: Path)
     fit(replace(other, checkpoint_every_steps=5), data, run)
 
 
+def test_a_request_that_is_refused_begins_no_run(tmp_path: Path) -> None:
+    few = make_dataset(tmp_path / "few", num_pairs=3)
+    with pytest.raises(ValueError, match=r"batch_size is 4, the dataset has only 3 pairs. Next"):
+        fit(tiny_config(), few, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_another_dataset_on_resume_is_refused(tmp_path: Path) -> None:
     run = fit(tiny_config(), make_dataset(tmp_path / "data"), tmp_path / "run")
     with pytest.raises(ValueError, match=r"dataset.content_hash"):

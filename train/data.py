@@ -4,7 +4,7 @@ Batch `step` is the same whoever asks for it and whenever, so the step is the wh
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from train.config import DataConfig, TrainConfig
 from train.distributed import share_of
-from train.mix import Datasets, MixedRows, mix_of, shares
+from train.mix import Datasets, MixedRows, Part, mix_of, shares
 from train.reading import read_pictures
 from train.rows import Row
 from train.shard_cache import ShardCache
@@ -31,6 +31,18 @@ class Batch:
     images: Tensor
     tokens: Tensor
     bad_pictures: tuple[str, ...]  # "key: what Pillow said"
+
+
+def refuse_repeats(parts: Sequence[Part], batch_size: int) -> None:
+    """Refuse batches that must hold a pair twice, which would be told apart from itself."""
+    for part, share in zip(parts, shares(parts), strict=True):
+        num_pairs = part.dataset.manifest.num_pairs
+        if share * batch_size > num_pairs:
+            what = "the dataset has" if share == 1 else f"{share:.1%} of it from {part.name}, which has"
+            raise ValueError(
+                f"data.batch_size is {batch_size}, {what} only {num_pairs} pairs. "
+                f"Next: pass --data.batch-size {max(2, int(num_pairs / share) // 4)} or less"
+            )
 
 
 class PairReader:
@@ -59,18 +71,7 @@ class PairReader:
         self.batch_size = config.data.batch_size
         self._share = share_of(self.batch_size, rank, num_processes)
         self._num_bad = 0
-        self._refuse_repeats()
-
-    def _refuse_repeats(self) -> None:
-        """Refuse a batch that must hold a pair twice, which would be told apart from itself."""
-        for part, share in zip(self._parts, shares(self._parts), strict=True):
-            num_pairs = part.dataset.manifest.num_pairs
-            if share * self.batch_size > num_pairs:
-                what = "the dataset has" if share == 1 else f"{share:.1%} of it from {part.name}, which has"
-                raise ValueError(
-                    f"data.batch_size is {self.batch_size}, {what} only {num_pairs} pairs. "
-                    f"Next: pass --data.batch-size {max(2, int(num_pairs / share) // 4)} or less"
-                )
+        refuse_repeats(self._parts, self.batch_size)
 
     def num_steps(self, num_epochs: int) -> int:
         """Return how many batches so many epochs fill."""

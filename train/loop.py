@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from train.backward import backward
 from train.config import TrainConfig
 from train.copying import copied_ahead
-from train.data import Batch, PairReader
+from train.data import Batch, PairReader, refuse_repeats
 from train.distributed import num_processes, processes, rank
 from train.loss import LOSSES
 from train.meter import Meter
+from train.mix import mix_of
 from train.optim import learning_rate
 from train.oversight import Oversight
 from train.plain_tars import open_pairs
@@ -37,6 +38,7 @@ def fit(config: TrainConfig, data: Path | Sequence[Path], run_dir: Path) -> Path
     with processes(pick_device(config)):
         places = data if isinstance(data, Sequence) else [data]
         datasets = [open_pairs(place) for place in places]
+        refuse_repeats(mix_of(datasets, config.data.passes), config.data.batch_size)  # before a run is begun
         state = begin_or_resume(config, datasets, run_dir)
         record_start(run_dir, state.description, " ".join(map(str, places)), state.step, state.device)
         reader = PairReader(datasets, state.tokenizer, config, rank(), num_processes())
