@@ -152,6 +152,7 @@ def test_skypilot_tasks_are_as_looked_at(name: str) -> None:
         (["kubernetes", "--image", "a:1", "--volumes", "wit"], "volumes holds 'wit', must be CLAIM:/PATH"),
         (["kubernetes", "--image", "a:1", "--name", "B32"], "name is B32, must be lower-case letters"),
         (["skypilot", "--region", "us-east-1"], "region is us-east-1, of no cloud"),
+        (["skypilot", "--image", "docker:a:1"], "image is 'docker:a:1', must be as a registry has it"),
         (["skypilot", "--hours", "4"], "hours is 4.0, and SkyPilot ends no run"),
         (["skypilot", "--mounts", "runs"], "mounts holds 'runs', must be /PATH=BUCKET"),
     ],

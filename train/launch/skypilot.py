@@ -1,5 +1,6 @@
 """A run on rented machines: a task of SkyPilot, which finds them, and others when they are taken back."""
 
+import re
 import shlex
 import subprocess
 from collections.abc import Sequence
@@ -51,6 +52,10 @@ class Skypilot(Job):
                 )
         if self.region and not self.cloud:
             raise ValueError(f"region is {self.region}, of no cloud. Next: --cloud NAME")
+        if self.image is not None and not re.fullmatch(r"(?!docker:)\S+", self.image):
+            raise ValueError(
+                f"image is {self.image!r}, must be as a registry has it. Next: --image HOST/NAME:TAG"
+            )
         if self.hours is not None:
             raise ValueError(f"hours is {self.hours}, and SkyPilot ends no run. Next: leave --hours out")
 
