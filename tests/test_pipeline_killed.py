@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -143,8 +145,17 @@ def urls_of_whole_units(dataset: Path) -> set[str]:
     return urls
 
 
-def kill_in_fetch(process: subprocess.Popen[bytes], dataset: Path, rng: random.Random) -> bool:
-    """Kill the driver or a worker at a random moment of the fetch; return whether it was still at it."""
+def check_asked(asked: dict[str, int], served: Served, dataset: Path) -> None:
+    """Note how often the URLs of whole units were asked for, and see that they were not again since."""
+    for url in urls_of_whole_units(dataset):
+        assert asked.setdefault(url, served.web.num_requests[url]) == served.web.num_requests[url]
+
+
+def kill_in_fetch(
+    process: subprocess.Popen[bytes], dataset: Path, rng: random.Random, before: Callable[[], None]
+) -> bool:
+    """Kill the driver or a worker at a random moment of the fetch, which goes on without a worker; return
+    whether it was still at it. `before` is called before a kill."""
     while not (dataset / "work/selected/_done").exists() and process.poll() is None:
         time.sleep(0.02)
     time.sleep(rng.uniform(0.0, 4.0))
@@ -153,8 +164,9 @@ def kill_in_fetch(process: subprocess.Popen[bytes], dataset: Path, rng: random.R
     if process.poll() is not None or (dataset / "work/fetched/_done").exists():
         assert process.wait(300) == 0
         return False
+    before()
     os.kill(victim, signal.SIGKILL)
-    process.wait(60)
+    process.wait(300)
     deadline = time.monotonic() + 20
     while (left := survivors(process.pid)) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -176,10 +188,10 @@ def test_a_kill_in_the_fetch_costs_the_units_in_flight_and_no_other(
         with serving_world(world) as served:
             dataset = tmp_path / str(finished) / "dataset"
             asked = dict[str, int]()  # how often each URL of a unit had been asked for when it was whole
-            while kill_in_fetch(start(world, served, dataset, 2, *flags), dataset, rng):
+            check = partial(check_asked, asked, served, dataset)
+            while kill_in_fetch(start(world, served, dataset, 2, *flags), dataset, rng, check):
                 hits += 1
-                for url in urls_of_whole_units(dataset):
-                    assert asked.setdefault(url, served.web.num_requests[url]) == served.web.num_requests[url]
+                check()
                 if hits == num_kills:
                     assert start(world, served, dataset, 2, *flags).wait(300) == 0
                     break
