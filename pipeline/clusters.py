@@ -5,7 +5,7 @@ Who runs a build is no part of what is built: the same configuration gives the s
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Protocol
 
@@ -253,9 +253,7 @@ class Clusters:
 
     def by_name(self) -> Iterator[tuple[str, Runner]]:
         """Yield every runner's settings."""
-        yield from (
-            (name, getattr(self, name)) for name in ("direct", "flink", "spark", "dataflow", "portable")
-        )
+        yield from ((runner.name, getattr(self, runner.name)) for runner in fields(self))
 
     def chosen(self, name: RunnerName) -> Runner:
         """Return the settings of the chosen runner. Raises ValueError where another's are given."""
