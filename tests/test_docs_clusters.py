@@ -124,7 +124,9 @@ def test_the_table_of_models_is_what_the_plans_say(name: str) -> None:
 
 STAND_INS = {
     "scontrol": "printf '127.0.0.2\\n127.0.0.3\\n'",
-    "srun": 'for node in 127.0.0.2 127.0.0.3; do SLURMD_NODENAME=$node "$@" & done; wait',
+    "srun": """for node in 127.0.0.2 127.0.0.3; do SLURMD_NODENAME=$node "$@" & pids="$pids $!"; done
+trap "kill $pids" TERM
+wait""",
     "python": """case "$*" in
   *' build '*) shift 4; exec {python} -m pipeline build laptop {flags} --workers 2 "$3" "$4" "$5" ;;
   *) exec {python} "$@" ;;
