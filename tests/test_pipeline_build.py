@@ -116,8 +116,9 @@ def test_a_kept_picture_and_its_dropped_copies_are_one_cluster(dataset: Path) ->
         assert row["detail"] in ("the same bytes", f"{row['distance']} of 64 bits differ")
 
 
-@pytest.mark.parametrize("workers", [2, pytest.param(4, marks=pytest.mark.slow)])
-def test_more_workers_build_the_same_bytes_beside_what_a_killed_process_left(
+# Two workers build the same bytes in tests/test_pipeline_killed.py, too, where one of them is killed.
+@pytest.mark.parametrize("workers", [1, *(pytest.param(many, marks=pytest.mark.slow) for many in (2, 4))])
+def test_any_number_of_workers_builds_the_same_bytes_beside_what_a_killed_process_left(
     small_config: BuildConfig, dataset: Path, served: Served, tmp_path: Path, workers: int
 ) -> None:
     other = tmp_path / "dataset"

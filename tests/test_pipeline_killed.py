@@ -99,13 +99,16 @@ def undisturbed(world: Path, served: Served, tmp_path_factory: pytest.TempPathFa
     [(1, 1), pytest.param(1, 10, marks=pytest.mark.slow), pytest.param(2, 10, marks=pytest.mark.slow)],
 )
 def test_killed_at_random_moments_a_build_ends_with_the_same_bytes(
-    world: Path, served: Served, tmp_path: Path, workers: int, num_kills: int
+    world: Path,
+    served: Served,
+    undisturbed: dict[str, bytes],
+    tmp_path: Path,
+    workers: int,
+    num_kills: int,
 ) -> None:
-    undisturbed = tmp_path / "undisturbed" / "dataset"
-    assert start(world, served, undisturbed, 1).wait(300) == 0
     finished = build_with_kills(world, served, tmp_path, workers, num_kills, seed=7 * workers)
     for dataset in finished:
-        assert contents(dataset) == contents(undisturbed)
+        assert contents(dataset) == undisturbed
 
 
 def test_workers_do_not_outlive_a_killed_driver(world: Path, served: Served, tmp_path: Path) -> None:
