@@ -26,7 +26,7 @@ class Rates:
     """To download, decode, resize, hash and encode a picture."""
     row_us: float = 150.0
     """Everything else, for each pair that is fetched: caps, copies, order, shards."""
-    driver_us: float = 10.0
+    driver_us: float = 14.0
     """The driver's, for each pair that is fetched. Nothing divides it."""
     driver_bytes: float = 2_000.0
     """The driver's memory for each pair that is fetched, by the direct runner: it holds a shuffle whole."""
