@@ -5,6 +5,7 @@ either. Code that only joins, opens, lists and asks for sizes need not know whic
 here: writing whole files, parquet, copies, removal. What each store needs: `protocols`.
 """
 
+import fnmatch
 import os
 import shutil
 import tempfile
@@ -77,6 +78,23 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     elif _remote(folder).protocol not in OBJECT_STORES:
         _remote(folder).fs.makedirs(_remote(folder).path, exist_ok=True)
+
+
+def entries(folder: Path, pattern: str) -> list[Path]:
+    """Return what lies in a folder and has a name of this pattern, in order; nothing where it is not there.
+
+    The globs of places elsewhere leave out, without a word, what a store could not list: this one raises.
+    """
+    if is_local(folder):
+        return sorted(folder.glob(pattern))
+    remote = _remote(folder)
+    try:
+        found = patiently(lambda: remote.fs.ls(remote.path, detail=False))
+    except FileNotFoundError:
+        return []
+    paths = (str(path).rstrip("/") for path in found)
+    names = (path.rpartition("/")[2] for path in paths if path != remote.path.rstrip("/"))
+    return [folder / name for name in sorted(fnmatch.filter(names, pattern))]
 
 
 def files_below(folder: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from filters.queries import queries_sha256
 from manifests.dates import now
 from manifests.locks import held
 from manifests.schema import SCHEMA_VERSION
-from manifests.storage import make_folder
+from manifests.storage import entries, make_folder
 from manifests.store import MANIFEST_NAME, read_manifest, write_bytes
 from pipeline.changed import Rerun, compare, flat, take_over, undo
 from pipeline.config import BuildConfig, RunOptions
@@ -145,7 +145,7 @@ def _check_nothing_there(dataset: Path) -> None:
     if not (dataset / MANIFEST_NAME).exists():
         for folder in ("shards", "index"):
             # Not what killed processes were writing (".00000.tar.77.tmp"), which is cleared away at the end.
-            if there := next(iter((dataset / folder).glob("[!.]*.*")), None):
+            if there := next(iter(entries(dataset / folder, "[!.]*.*")), None):
                 raise ValueError(
                     f"{there} is there already, of no dataset and not of this build: remove it with what is "
                     "beside it, or give another --dataset"

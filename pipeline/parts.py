@@ -9,7 +9,16 @@ import pyarrow.compute as pc
 
 from filters.sampling import pair_id
 from manifests.schema import ADDED_COLUMNS, INDEX_SCHEMA
-from manifests.storage import for_each, is_local, num_rows, open_parquet, read_schema, read_table, remove_file
+from manifests.storage import (
+    entries,
+    for_each,
+    is_local,
+    num_rows,
+    open_parquet,
+    read_schema,
+    read_table,
+    remove_file,
+)
 from manifests.store import read_manifest, write_table
 from pipeline.records import Rejection, rejections_table
 
@@ -83,13 +92,13 @@ def write_part(folder: Path, name: str, rows: pa.Table, rejections: Sequence[Rej
 
 def parts_in(folder: Path) -> list[Part]:
     """Return the whole parts of a phase, in the order of their names."""
-    names = sorted(path.name.removesuffix(".parquet") for path in folder.glob("*.parquet"))
+    names = sorted(path.name.removesuffix(".parquet") for path in entries(folder, "*.parquet"))
     return [Part(folder, name) for name in names if not name.endswith(".rejections")]
 
 
 def rejection_files(folder: Path) -> list[Path]:
     """Return the phase's tables of rejections, in the order of their names; none of attempts that lost."""
-    found = sorted(folder.glob(f"*{REJECTIONS}"), key=lambda path: path.name)
+    found = entries(folder, f"*{REJECTIONS}")
     return found if is_local(folder) else of_winners(found)
 
 

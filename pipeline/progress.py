@@ -25,7 +25,7 @@ from typing import Generic, TypeVar
 from tqdm import tqdm
 
 from manifests.protocols import store_errors
-from manifests.storage import is_local, make_folder, read_bytes
+from manifests.storage import entries, is_local, make_folder, read_bytes
 from manifests.store import write_bytes
 
 INTERVAL_S = 0.5
@@ -98,7 +98,7 @@ def interval_of(folder: Path) -> float:
 def counts_in(folder: Path) -> Counter[str]:
     """Return the sums of all tallies in a folder."""
     total = Counter[str]()
-    for path in folder.glob("*.count"):
+    for path in entries(folder, "*.count"):
         total.update(json.loads(read_bytes(path)))
     return total
 
@@ -123,7 +123,7 @@ def num_files(folder: Path) -> Callable[[], int]:
     """Return a counter of the finished tables in a folder."""
 
     def look() -> int:
-        return sum(1 for path in folder.glob("*.parquet") if not path.name.startswith("."))
+        return sum(1 for path in entries(folder, "*.parquet") if not path.name.startswith("."))
 
     return Looks(look, folder, 0)
 

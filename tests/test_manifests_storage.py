@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 import s3fs
 
-from manifests import storage
+from manifests import protocols, storage
 from manifests.protocols import patiently
-from manifests.storage import location
+from manifests.storage import entries, location
 from manifests.store import open_dataset, write_bytes, write_table
 from manifests.transfer import files_of, transfer
 from tests.fakes import make_dataset
@@ -126,3 +126,19 @@ def test_a_failure_that_will_be_so_again_is_told_of_at_once() -> None:
     with pytest.raises(PermissionError, match="not yours"):
         patiently(fails)
     assert len(calls) == 1
+
+
+def test_what_a_store_cannot_list_is_not_taken_for_an_empty_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = location("memory://bucket/entries")
+    for name in ("b.parquet", "a.parquet", "a.txt"):
+        write_bytes(folder / name, b"")
+    assert [path.name for path in entries(folder, "*.parquet")] == ["a.parquet", "b.parquet"]
+    assert entries(folder / "none", "*") == []
+
+    def times_out(*_: object, **__: object) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(protocols, "PAUSES_S", ())
+    monkeypatch.setattr(type(folder.fs), "ls", times_out)  # type: ignore[attr-defined]
+    with pytest.raises(TimeoutError):
+        entries(folder, "*.parquet")

@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from manifests import storage
 from manifests.locks import held
 from manifests.storage import check_writable, remove_folder
 from manifests.store import DatasetError, open_dataset, write_bytes
@@ -73,7 +74,7 @@ def _begin(staged: Path, note: dict[str, str]) -> None:
 
 def _check_no_addition(root: Path, work: Path | None) -> None:
     for folder in filter(None, (root / "work", work)):
-        for unfinished in folder.glob("extend-*"):
+        for unfinished in storage.entries(folder, "extend-*"):
             raise DatasetError(
                 f"an addition to {root} is unfinished ({unfinished}), and may bring in what is taken down. "
                 f"Next: finish it, or give it up with rm -r {unfinished}"

@@ -12,7 +12,7 @@ from manifests.card import is_card
 from manifests.do_not_fetch import STAGING, add_to_list
 from manifests.locks import LOCK, OWNER
 from manifests.report import write_report
-from manifests.storage import link_or_copy, location, remove_folder
+from manifests.storage import entries, link_or_copy, location, remove_folder
 from manifests.store import MANIFEST_NAME, clear_cut_short
 
 APPLY_NAME = "apply.json"
@@ -53,7 +53,7 @@ def complete(root: Path) -> str | None:
 
 def _clear(work: Path, but: str) -> None:
     """Remove what a build has left: candidates, pictures, answers of search engines."""
-    for path in work.glob("*"):
+    for path in entries(work, "*"):
         if path.name in (LOCK, OWNER, but):
             continue
         if path.is_dir():
