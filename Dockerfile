@@ -87,10 +87,10 @@ LABEL org.opencontainers.image.title="openwit-pool" \
       org.opencontainers.image.description="Workers for builds of openwit whose driver is elsewhere"
 
 FROM base AS train
-# PyPI's torch brings its CUDA libraries, each pinned by it; the driver is the host's. --user may be anyone, who has
-# no home here: caches are in a folder for all.
-ENV NVIDIA_VISIBLE_DEVICES=all \
-    NVIDIA_DRIVER_CAPABILITIES=compute,utility \
+# PyPI's torch brings its CUDA libraries, each pinned by it; the driver is the host's. Which GPUs there are is said by who
+# runs it: NVIDIA_VISIBLE_DEVICES=all here would give all of a host's to pods that asked for none. --user may be anyone,
+# who has no home here: caches are in a folder for all.
+ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     XDG_CACHE_HOME=/tmp/cache
 RUN --mount=type=bind,from=wheels,source=/build,target=/build \
     pip install --find-links /build/wheels --constraint /build/constraints.txt "$(echo /build/stub/*.whl)[train]"

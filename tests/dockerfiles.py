@@ -70,8 +70,9 @@ def built(folder: Path, targets: Sequence[str]) -> dict[str, Image]:
     for name, (parent, steps) in stages.items():
         if name not in needed(stages, targets) or parent.startswith("apache/beam"):
             continue
-        known = parent if parent in images else "slim" if "-slim-" in parent else "full"
-        image = replace(images[known], root=copied(images[known].root, folder / name))
+        image = images[parent if parent in images else "slim" if "-slim-" in parent else "full"]
+        if {instruction for instruction, _ in steps} & {"COPY", "RUN", "WORKDIR"}:
+            image = replace(image, root=copied(image.root, folder / name))
         images[name] = run_stage(image, steps, arguments, images)
     return {name: images[name] for name in targets}
 

@@ -66,6 +66,10 @@ def test_targets_run_as_a_user_that_is_not_root() -> None:
     assert all(("USER", "1000:1000") in stages[name][1] for name in ("pipeline", "train"))
 
 
+def test_no_image_asks_for_the_gpus_of_its_host() -> None:
+    assert not [text for name, text in steps_of(DOCKERFILE) if name == "ENV" and "VISIBLE_DEVICES" in text]
+
+
 def test_everything_that_is_copied_is_sent_to_the_builder() -> None:
     texts = [text for name, text in steps_of(DOCKERFILE) if name == "COPY" and "--from" not in text]
     copied = {path for text in texts for path in text.split()[:-1]}
