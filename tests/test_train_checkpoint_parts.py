@@ -15,7 +15,7 @@ from tests.tiny_train import tiny_config
 from train.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint
 from train.checkpoint_writer import CheckpointWriter
 from train.config import DataConfig, OptimConfig, TrainConfig
-from train.distributed import processes, rank
+from train.distributed import processes, rank, wait_for_all
 from train.interchange import read_model
 from train.loop import fit
 
@@ -117,6 +117,7 @@ def write_steps(run: Path, steps: tuple[int, ...], dies: Any = None) -> None:
     with processes(torch.device("cpu")), CheckpointWriter(run, num_kept=2, in_parts=True) as writer:
         for step in steps:
             writer.wait()
+            wait_for_all()  # the first moves `latest` on when it has seen all parts
             if step == steps[-1] and rank() == dies:
                 os._exit(9)
             writer.write(empty_checkpoint(step))
