@@ -2,12 +2,11 @@
 
 import logging
 import os
-import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -18,10 +17,9 @@ from apache_beam.transforms.environments import ExternalEnvironment
 from google.protobuf import json_format, text_format
 
 from pipeline import losses
-from pipeline.worker import DRIVER
+from pipeline.worker import start_worker
 
 POLL_S = 0.1
-OBEY_S = 5.0
 TELL_OF_ENDS = ("apache_beam.runners.worker.data_plane", WorkerHandler.__module__)
 EXTERNAL = common_urns.environments.EXTERNAL.urn
 
@@ -36,7 +34,7 @@ class LocalWorker(GrpcWorkerHandler):
     def start_worker(self) -> None:
         """Start the process."""
         settings = {
-            DRIVER: str(os.getpid()),
+            **os.environ,
             "WORKER_ID": self.worker_id,
             "PIPELINE_OPTIONS": json_format.MessageToJson(
                 self.provision_info.provision_info.pipeline_options
@@ -44,9 +42,8 @@ class LocalWorker(GrpcWorkerHandler):
             "CONTROL_API_SERVICE_DESCRIPTOR": described(self.control_address),
             "LOGGING_API_SERVICE_DESCRIPTOR": described(self.logging_api_service_descriptor().url),
         }
-        command = [sys.executable, "-m", "pipeline.worker"]
         with self.workers.starting:
-            self.process = subprocess.Popen(command, env={**os.environ, **settings})
+            self.process = start_worker(Path.cwd(), settings)
             self.workers.watched.add(self)
 
     def close(self) -> None:
@@ -61,7 +58,7 @@ class LocalWorker(GrpcWorkerHandler):
 
     def stop_worker(self) -> None:
         """Wait for its end."""
-        self.process.wait()
+        self.process.join()
 
 
 class LocalWorkers:
@@ -92,15 +89,11 @@ class LocalWorkers:
     def look(self) -> None:
         """Go on without a worker that is gone; this process ends with it."""
         for worker in list(self.watched):
-            status = worker.process.poll()
+            status = worker.process.exitcode
             if status is not None and worker in self.watched:
                 self._lost(status)
 
     def _lost(self, status: int) -> None:
-        if status == -signal.SIGINT:  # as a terminal sends it to all: this process has its own to obey
-            if not self.over.wait(OBEY_S):
-                losses.stop("interrupted")
-            return
         how = "was killed" if status < 0 else f"ended with status {status}"
         losses.go_on(f"a worker process {how}", "new ones", self._end_all)
 
@@ -108,7 +101,7 @@ class LocalWorkers:
         self.starting.acquire()  # for good: none begins after this
         for worker in list(self.watched):
             worker.process.kill()
-            worker.process.wait()
+            worker.process.join()
 
 
 @contextmanager

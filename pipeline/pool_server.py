@@ -6,7 +6,6 @@ code its driver sends, and asks nobody who they are.
 """
 
 import logging
-import multiprocessing
 import signal
 import sys
 import threading
@@ -23,7 +22,7 @@ from apache_beam.utils import thread_pool_executor
 from pipeline.limits import require
 from pipeline.local_workers import described
 from pipeline.pool_health import ALIVE
-from pipeline.worker import run_harness
+from pipeline.worker import start_worker
 from pipeline.worker_pools import END, LEASE_S
 
 
@@ -53,9 +52,6 @@ class WorkerPool(Base):
         self.workers: dict[tuple[str, str], ForkServerProcess] = {}  # by driver and id
         self.heard: dict[str, float] = {}  # when each driver last asked; those of Flink and Spark never do
         self.lock = threading.Lock()
-        # Beam and the phases are loaded once, for all workers of all phases.
-        self.processes = multiprocessing.get_context("forkserver")
-        self.processes.set_forkserver_preload(["pipeline.worker", "pipeline.build"])
 
     def StartWorker(self, request: Any, _context: object) -> Any:  # noqa: N802  # Beam's name
         """Start a worker that connects to the driver."""
@@ -70,9 +66,8 @@ class WorkerPool(Base):
         for name in ("control", "logging"):
             url = getattr(request, f"{name}_endpoint").url
             settings[f"{name.upper()}_API_SERVICE_DESCRIPTOR"] = described(url)
-        process = self.processes.Process(target=run_harness, args=(folder, settings))
         with self.lock:
-            process.start()
+            process = start_worker(Path(folder), settings)
             self.workers[request.params.get("driver", ""), request.worker_id] = process
         return beam_fn_api_pb2.StartWorkerResponse()
 

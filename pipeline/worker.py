@@ -1,4 +1,8 @@
-"""A worker process of a build: Beam's own, which ends when the process that started it is gone."""
+"""Worker processes of a build: Beam's own, which end when the process that started them is gone.
+
+They are forked from one that has loaded what they need: to load it anew takes a second for each worker of
+each phase.
+"""
 
 import logging
 import multiprocessing
@@ -8,29 +12,32 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
 
 from apache_beam.runners.worker import sdk_worker_main
 
-POLL_S = 0.5
 PARTING_S = 0.2
-DRIVER = "OPENWIT_DRIVER"  # its process id, in the environment
+# By the process from which workers are forked: Beam and the phases, once for all workers of all phases.
+LOADED_ONCE = ("pipeline.worker", "pipeline.build")
 
 
-def main() -> None:
-    """Work until the driver says that it is done, or is no more: Beam's worker would wait for it for ever."""
-    logging.getLogger("apache_beam").setLevel(logging.ERROR)  # it tells of each step's handlers
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C is the driver's to speak of
-    # Told, not looked up: a driver that was killed while this process began is not its parent any more.
-    threading.Thread(target=_end_with, args=(int(os.environ[DRIVER]),), daemon=True).start()
-    sdk_worker_main.main(sys.argv)
+def start_worker(folder: Path, settings: Mapping[str, str]) -> ForkServerProcess:
+    """Start a worker with these settings in its environment, which works in a folder."""
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload([*LOADED_ONCE])
+    process = processes.Process(target=_work, args=(str(folder), dict(settings)))
+    process.start()
+    return process
 
 
-def run_harness(folder: str, settings: Mapping[str, str]) -> None:
-    """Work in a process that a pool has started, in the driver's folder, as long as both are there."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the pool's
+def _work(folder: str, settings: Mapping[str, str]) -> None:
+    """Work until the driver says that it is done, as long as whoever started this process is there: Beam's
+    worker would wait for it for ever."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started this
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    logging.getLogger("apache_beam").setLevel(logging.ERROR)
-    threading.Thread(target=_end_with_pool, daemon=True).start()
+    logging.getLogger("apache_beam").setLevel(logging.ERROR)  # it tells of each step's handlers
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.chdir(folder)  # paths of the driver mean the same here
     os.environ |= settings
     sdk_worker_main.main(sys.argv)
@@ -38,18 +45,8 @@ def run_harness(folder: str, settings: Mapping[str, str]) -> None:
     time.sleep(PARTING_S)
 
 
-def _end_with(driver: int) -> None:
-    while os.getppid() == driver:
-        time.sleep(POLL_S)
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "not started by start_worker"
+    parent.join()
     os._exit(1)
-
-
-def _end_with_pool() -> None:
-    pool = multiprocessing.parent_process()
-    assert pool is not None, "not started by a pool"
-    pool.join()
-    os._exit(1)
-
-
-if __name__ == "__main__":
-    main()

@@ -84,15 +84,10 @@ def parents() -> dict[int, int]:
     return found
 
 
-def workers_of(pool: Pool) -> list[int]:
-    """Return the processes that a pool's server of processes has forked."""
+def workers_of(started: Pool | subprocess.Popen[str]) -> list[int]:
+    """Return the workers of a pool, or of a build here: what its server of processes has forked."""
     of = parents()
-    return [child for child, parent in of.items() if of.get(parent) == pool.pid]
-
-
-def local_workers_of(driver: subprocess.Popen[str]) -> list[int]:
-    """Return the worker processes that a build has started on this machine."""
-    return [child for child, parent in parents().items() if parent == driver.pid]
+    return [child for child, parent in of.items() if of.get(parent) == started.pid]
 
 
 def kill_until_told(find: Callable[[], list[int]], driver: subprocess.Popen[str]) -> None:
@@ -143,7 +138,7 @@ def test_a_build_goes_on_by_itself_without_a_killed_worker(
 ) -> None:
     driver = start(photos, tmp_path / "dataset", [])
     wait_for(tmp_path / "dataset/work/matched/_done", driver)
-    kill_until_told(partial(local_workers_of, driver), driver)
+    kill_until_told(partial(workers_of, driver), driver)
     said = driver.communicate(timeout=300)[1]
     assert (driver.returncode, said) == (0, f"build: {KILLED}; goes on with new ones, {AGAIN}\n")
     assert contents(tmp_path / "dataset") == alone
@@ -153,7 +148,7 @@ def test_work_that_kills_its_worker_every_time_ends_the_build(photos: Path, tmp_
     driver = start(photos, tmp_path / "dataset", [])
     wait_for(tmp_path / "dataset/work/matched/_done", driver)
     while driver.poll() is None:
-        for pid in local_workers_of(driver):
+        for pid in workers_of(driver):
             os.kill(pid, signal.SIGKILL)
         time.sleep(0.01)
     *lines, last = driver.communicate()[1].splitlines()
@@ -168,7 +163,7 @@ def test_an_interrupted_build_ends_with_a_line_and_waits_for_no_worker(
 ) -> None:
     with pools(int(where == "pool")) as given:
         driver = start(photos, tmp_path / "dataset", list(given))
-        find = partial(workers_of, *given.values()) if given else partial(local_workers_of, driver)
+        find = partial(workers_of, *given.values()) if given else partial(workers_of, driver)
         wait_for(tmp_path / "dataset/work/matched/_done", driver)
         while not (found := find()):
             time.sleep(0.01)
