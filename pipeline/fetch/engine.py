@@ -8,6 +8,7 @@ import asyncio
 import gc
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -34,6 +35,7 @@ from pipeline.tar import end_tar
 
 MAX_OPEN_UNITS, MAX_OPEN_PAIRS = 16, 8_000  # a pair that waits for its turn takes some 7 KB
 PAIRS_WITH_THUMBNAILS = 100  # of a unit, the first: enough for the report, and the same in every run
+DISK_THREADS = 2
 FETCH, IMAGE = "fetch", "image"
 
 Row = dict[str, Any]
@@ -83,6 +85,8 @@ async def _fetch_all(
     tally: Tally,
     num_decoders: int,
 ) -> None:
+    # Few threads: what each has once used of memory stays its own.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(DISK_THREADS))
     open_units = asyncio.Semaphore(num_open_units(config.fetch.pairs_per_unit))
     listed = read_do_not_fetch(config.fetch.do_not_fetch)
     task = Task(config.image, config.encode, config.decode, with_pdq=bool(listed.pdqs))
