@@ -16,7 +16,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,7 +46,7 @@ from tests.bench.neardup import resident_mb
 
 PR_SET_CHILD_SUBREAPER = 36
 LOST, COPIES = 0.2, 0.3
-REAPING_S = 1.0  # of those that have ended; a process may stay for the whole build
+REAPING_S = 2.0
 
 
 @dataclass
@@ -87,20 +87,31 @@ class Meter:
 
 
 def cpu_of_others() -> float:
-    """Return the CPU seconds of all ended processes below this one."""
+    """Return the CPU seconds of all processes below this one: of its children, and what of theirs has ended."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+    alive = 0
+    for pid in children_of(os.getpid()):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        alive += sum(map(int, fields[11:15]))  # its own, and that of its ended children
+    return usage.ru_utime + usage.ru_stime + alive / os.sysconf("SC_CLK_TCK")
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the processes that a process has begun, or been left with."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def reap() -> None:
-    """Wait for all processes below this one, those that workers left behind among them."""
+    """Wait until nothing is at work below this process: workers end, and the one that they are forked from
+    stays for the whole build."""
     deadline = time.monotonic() + REAPING_S
     while time.monotonic() < deadline:
-        try:
-            if os.waitpid(-1, os.WNOHANG) == (0, 0):
-                time.sleep(0.01)
-        except ChildProcessError:
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG) != (0, 0):
+                pass
+        if not any(children_of(child) for child in children_of(os.getpid())):
             return
+        time.sleep(0.01)
 
 
 def config_of(table: str, queries: str) -> BuildConfig:
