@@ -47,17 +47,17 @@ class LocalWorker(GrpcWorkerHandler):
             self.workers.watched.add(self)
 
     def close(self) -> None:
-        """Let the worker end; its end is not a loss any more."""
+        """End the worker; its end is no loss any more."""
         error = sys.exc_info()[1]
-        if isinstance(error, KeyboardInterrupt):  # nobody waits for the rest of its bundle
-            self.process.kill()
-        elif error is not None:  # a run that fails may do so because a worker is gone
+        # A run that fails may do so because a worker is gone.
+        if error is not None and not isinstance(error, KeyboardInterrupt):
             self.workers.look()
         self.workers.watched.discard(self)
         super().close()
 
     def stop_worker(self) -> None:
-        """Wait for its end."""
+        """End it: it has answered all, and to wait for its parting takes some tenths of a second a phase."""
+        self.process.kill()
         self.process.join()
 
 
