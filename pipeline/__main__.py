@@ -86,7 +86,7 @@ DOCTOR_USAGE = """Say whether this machine is fit for a build, and what to do wh
 
     python -m pipeline doctor --dataset s3://bucket/mine --work /scratch/mine
 
-One line each: names, open files, proxy, disk or store, processors, memory; with --host also clock and
+One line each: names, open files, proxy, disk or store, processors, memory, loops; with --host also clock and
 throughput.
 Exit status 1 where a build would fail.
 """

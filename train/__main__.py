@@ -60,8 +60,8 @@ usage: python -m train fit <recipe> --data DIR --run DIR [flags]     recipes: {"
 Each prints its flags with --help, for example: python -m train fit demo --help
 
 A first run:
-  python -m train fit demo --data data/demo --run runs/demo
-  python -m train eval zero_shot --run runs/demo --data pictures/by_object --name objects --templates simple
+  python -m train fit demo --data runs/demo/dataset --run runs/demo/run
+  python -m train eval zero_shot --run runs/demo/run --data runs/demo/heldout/objects --name objects --templates counts
 """
 
 SCORE_USAGE = """\
