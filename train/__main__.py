@@ -61,7 +61,8 @@ Each prints its flags with --help, for example: python -m train fit demo --help
 
 A first run:
   python -m train fit demo --data runs/demo/dataset --run runs/demo/run
-  python -m train eval zero_shot --run runs/demo/run --data runs/demo/heldout/objects --name objects --templates counts
+  python -m train eval zero_shot --run runs/demo/run --data runs/demo/heldout/objects \\
+      --name objects --templates counts
 """
 
 SCORE_USAGE = """\

@@ -16,7 +16,7 @@ from train.trained import TrainedModel
 class Calibration(Classification):
     """Reliability curve and expected calibration error of zero-shot classification.
 
-    Example: python -m train eval calibration --run runs/demo/run --data runs/demo/heldout/objects --name objects
+    Example: python -m train eval calibration --run runs/demo/run --data runs/demo/heldout/objects --name o
     """
 
     num_bins: int = NUM_BINS

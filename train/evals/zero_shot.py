@@ -27,7 +27,7 @@ class ZeroShot(Classification):
     """Sort labelled pictures into their classes by captions alone: the dataset's metric, top-1, top-5, per
     class, and the confusions.
 
-    Example: python -m train eval zero_shot --run runs/demo/run --data runs/demo/heldout/objects --name objects
+    Example: python -m train eval zero_shot --run runs/demo/run --data runs/demo/heldout/objects --name o
 
     A dataset of the paper, from its authors' files:
     python -m train eval zero_shot --run runs/demo --dataset cifar10 --data data/cifar10 --name cifar10

@@ -16,7 +16,7 @@ from train.launch.command import fit_command
 class Local:
     """Run `fit` here, and again from its newest checkpoint if it is killed.
 
-    Example: python -m train submit local --max-restarts 3 -- demo --data runs/demo/dataset --run runs/demo/run
+    Example: python -m train submit local --max-restarts 3 -- demo --data runs/demo/dataset --run runs/r
     """
 
     num_processes: int = 1  # one for each GPU; the batch is shared among them, and the result is the same
