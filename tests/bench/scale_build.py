@@ -87,7 +87,7 @@ class Meter:
 
 
 def cpu_of_others() -> float:
-    """Return the CPU seconds of all processes below this one: of its children, and what of theirs has ended."""
+    """Return the CPU seconds of all processes below this one: its children, and theirs that have ended."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     alive = 0
     for pid in children_of(os.getpid()):
