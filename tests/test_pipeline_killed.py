@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -169,13 +170,13 @@ def kill_in_fetch(
     while not (dataset / "work/selected/_done").exists() and process.poll() is None:
         time.sleep(0.02)
     time.sleep(rng.uniform(0.0, 4.0))
-    others = [int(pid) for pid in survivors(process.pid) if int(pid) != process.pid]
-    victim = rng.choice([process.pid, *others])
     if process.poll() is not None or (dataset / "work/fetched/_done").exists():
         assert process.wait(300) == 0
         return False
     before()
-    os.kill(victim, signal.SIGKILL)
+    others = [int(pid) for pid in survivors(process.pid) if int(pid) != process.pid]
+    with suppress(ProcessLookupError):  # it ended by itself just now
+        os.kill(rng.choice([process.pid, *others]), signal.SIGKILL)
     process.wait(300)
     deadline = time.monotonic() + 20
     while (left := survivors(process.pid)) and time.monotonic() < deadline:
