@@ -174,9 +174,10 @@ def kill_in_fetch(
         assert process.wait(300) == 0
         return False
     before()
-    others = [int(pid) for pid in survivors(process.pid) if int(pid) != process.pid]
+    # A decoder's death would cost the picture that it was at: what a picture does to it costs no other.
+    workers = [int(pid) for pid in survivors(process.pid) if is_worker(pid)]
     with suppress(ProcessLookupError):  # it ended by itself just now
-        os.kill(rng.choice([process.pid, *others]), signal.SIGKILL)
+        os.kill(rng.choice([process.pid, *workers]), signal.SIGKILL)
     process.wait(300)
     deadline = time.monotonic() + 20
     while (left := survivors(process.pid)) and time.monotonic() < deadline:
