@@ -1,13 +1,9 @@
 """The HTTP session of an event loop: guarded names, verified TLS, and nothing of the environment in it."""
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
 
 import aiohttp
-from aiohappyeyeballs import AddrInfoType
-from aiohttp.client_proto import ResponseHandler
 
 from pipeline.fetch.exchange import tls_context
 from pipeline.fetch.guard import ConnectTo
@@ -21,17 +17,6 @@ def user_agent(contact: str) -> str:
     return f"{USER_AGENT_TOKEN}/0.1" + (f" (+{contact})" if contact else "")
 
 
-class Connector(aiohttp.TCPConnector):
-    """Connects to the one address that was checked, by the loop's own call: aiohttp's way, which can try
-    several addresses at once, takes a third of what a request costs."""
-
-    async def _wrap_create_connection(
-        self, *args: Any, addr_infos: list[AddrInfoType], **kwargs: Any
-    ) -> tuple[asyncio.Transport, ResponseHandler]:
-        host, port = addr_infos[0][4][:2]
-        return await self._wrap_existing_connection(*args, host=host, port=port, **kwargs)
-
-
 @asynccontextmanager
 async def open_session(
     connect_to: ConnectTo, names: Names, connect_timeout_s: float, contact: str, headers: Mapping[str, str]
@@ -40,11 +25,12 @@ async def open_session(
 
     Proxies, credentials and cookies of this machine's environment are not used.
     """
-    connector = Connector(
+    connector = aiohttp.TCPConnector(
         resolver=GuardedResolver(connect_to, names, connect_timeout_s),
         ssl=tls_context(),
         limit=0,  # the client's gate limits them
         use_dns_cache=False,  # `names` remembers
+        happy_eyeballs_delay=None,  # one address at a time, so that its limits hold
     )
     named = {"User-Agent": user_agent(contact), "Accept": "image/*,*/*;q=0.5", "Accept-Encoding": ACCEPTED}
     async with aiohttp.ClientSession(
