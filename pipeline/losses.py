@@ -19,6 +19,7 @@ import msgspec
 from tqdm import tqdm
 
 from manifests.protocols import store_errors
+from manifests.storage import files_below
 
 MAX_FRUITLESS = 3  # losses in a row without a new whole part: memory that does not suffice kills every time
 NOTE = "OPENWIT_LOSSES"
@@ -124,7 +125,7 @@ def say(message: str) -> None:
 def num_whole(folders: tuple[Path, ...]) -> int:
     """Return how many whole parts and ended phases are in folders; -1 where they cannot be seen now."""
     try:
-        names = [path.name for folder in folders for path in folder.rglob("*")]
+        names = [path.name for folder in folders for path in files_below(folder)]
     except store_errors():
         return -1
     return sum(

@@ -4,6 +4,7 @@ It loads nothing of Beam, since it is asked every half minute.
 """
 
 import sys
+from collections.abc import Sequence
 
 import grpc
 
@@ -23,5 +24,13 @@ def healthy(pool: str) -> bool:
     return True
 
 
+def main(arguments: Sequence[str]) -> int:
+    """Ask the pool; return 0 where it answers, 1 where it does not, 2 where none is named."""
+    if len(arguments) != 1:
+        print("give one pool: python -m pipeline.pool_health HOST:PORT", file=sys.stderr)
+        return 2
+    return 0 if healthy(arguments[0]) else 1
+
+
 if __name__ == "__main__":
-    sys.exit(0 if healthy(sys.argv[1]) else 1)
+    sys.exit(main(sys.argv[1:]))
